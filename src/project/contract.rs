@@ -1,0 +1,649 @@
+//! Data contracts: one ODCS v3.1 file an entity, checked against the standard's own JSON schema,
+//! then read into what cleaning, quality and freshness need.
+//!
+//! smelt's own settings live only in `customProperties`:
+//!
+//! | level | property | meaning | default |
+//! |---|---|---|---|
+//! | schema | `nullTexts` | texts that mean NULL, compared after trimming | `''` only |
+//! | schema | `version` | the column that orders the versions of a key | `updated_at` |
+//! | schema | `history` | keep every version for type-2 dimensions | `false` |
+//! | schema | `sortKey` | columns that cluster the table | the primary key |
+//! | schema | `csv` | `{delimiter, quote}` | `,` and `"` |
+//! | property | `normaliser` | how a value is cleaned | by `logicalType` |
+//! | property | `aliases` | spellings of a status, from: to | none |
+//! | property | `default` | the text that replaces NULL | none |
+
+use std::{borrow::Borrow, collections::BTreeMap, fmt, path::Path, sync::LazyLock};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use smelt_clean::{ColumnSpec, CsvDialect, EntitySpec, Kind};
+
+use super::{Document, escape, files_below};
+use crate::error::{Error, Result, nearest};
+
+/// The name of a source entity, such as `orders`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntityName(String);
+
+impl EntityName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for EntityName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One entity's contract.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    pub entity: EntityName,
+    /// The file, relative to the project.
+    pub file: String,
+    /// Who answers for the entity.
+    pub owner: String,
+    /// The cleaned table, `<entity>_cleaned` unless `physicalName` says otherwise.
+    pub table: String,
+    pub spec: EntitySpec,
+    /// Whether every version is kept in `<table>_history` and `<table>_tombstones`.
+    pub history: bool,
+    /// Indices into the spec's columns.
+    pub sort_key: Vec<usize>,
+    pub csv: CsvDialect,
+    pub freshness: Option<Freshness>,
+    pub quality: Vec<QualityRule>,
+    /// Changes exactly when the entity's rows might: then it is replayed from raw.
+    pub fingerprint: String,
+}
+
+/// How old the newest landing of an entity may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    pub max_age: chrono::TimeDelta,
+}
+
+/// One rule over the cleaned table, from the contract's `quality` lists.
+#[derive(Debug, Clone)]
+pub struct QualityRule {
+    pub name: String,
+    pub column: Option<String>,
+    pub check: RuleCheck,
+    pub severity: Severity,
+}
+
+/// What is counted, and how many are allowed.
+#[derive(Debug, Clone)]
+pub enum RuleCheck {
+    /// Rows whose column is NULL.
+    Nulls { at_most: u64 },
+    /// Rows whose column is neither NULL nor one of the values.
+    OutsideValues { values: Vec<String>, at_most: u64 },
+    /// Rows beyond the first of each value (of the column, or of several).
+    Duplicates { columns: Vec<String>, at_most: u64 },
+    /// Rows of the table.
+    RowCount { at_least: u64, at_most: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Reported; the run publishes.
+    Warn,
+    /// The run does not publish.
+    Error,
+}
+
+/// Bumped when silver would make other rows from the same contract.
+const SILVER_SEMANTICS: u32 = 1;
+
+static ODCS: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
+    let schema: Value =
+        serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
+    jsonschema::validator_for(&schema).map_err(|e| e.to_string())
+});
+
+/// Reads every `*.odcs.yaml` below `folder`.
+pub(super) fn load_all(folder: &Path) -> Result<BTreeMap<EntityName, Contract>> {
+    let root = folder.parent().unwrap_or(folder);
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut contracts: BTreeMap<EntityName, Contract> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (name, path) in files_below(root, &name, ".odcs.yaml")? {
+        match Document::read(&path, &name).and_then(|document| read(&document)) {
+            Ok(contract) => {
+                if let Some(other) = contracts.get(&contract.entity) {
+                    errors.push(Error::input(format!(
+                        "`{}` and `{}` are both contracts for entity `{}`",
+                        other.file, contract.file, contract.entity
+                    )));
+                }
+                contracts.insert(contract.entity.clone(), contract);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::all(errors)?;
+    Ok(contracts)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    team: Option<Team>,
+    #[serde(default)]
+    schema: Vec<WrittenObject>,
+    #[serde(default)]
+    sla_properties: Vec<Sla>,
+}
+
+#[derive(Deserialize)]
+struct Team {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    username: String,
+    role: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sla {
+    property: String,
+    value: Value,
+    unit: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenObject {
+    name: String,
+    physical_name: Option<String>,
+    #[serde(default)]
+    properties: Vec<WrittenColumn>,
+    #[serde(default)]
+    quality: Vec<WrittenQuality>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenColumn {
+    name: String,
+    logical_type: Option<String>,
+    physical_type: Option<String>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    unique: bool,
+    #[serde(default)]
+    primary_key: bool,
+    #[serde(default = "last")]
+    primary_key_position: i64,
+    #[serde(default)]
+    quality: Vec<WrittenQuality>,
+    #[serde(default)]
+    logical_type_options: serde_json::Map<String, Value>,
+}
+
+fn last() -> i64 {
+    i64::MAX
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenQuality {
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    metric: Option<String>,
+    severity: Option<String>,
+    #[serde(default)]
+    arguments: serde_json::Map<String, Value>,
+    must_be: Option<f64>,
+    must_be_greater_than: Option<f64>,
+    must_be_greater_or_equal_to: Option<f64>,
+    must_be_less_than: Option<f64>,
+    must_be_less_or_equal_to: Option<f64>,
+    must_be_between: Option<[f64; 2]>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ObjectSettings {
+    #[serde(default)]
+    null_texts: Vec<String>,
+    version: Option<String>,
+    #[serde(default)]
+    history: bool,
+    #[serde(default)]
+    sort_key: Vec<String>,
+    csv: Option<CsvSettings>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CsvSettings {
+    #[serde(default = "comma")]
+    delimiter: char,
+    #[serde(default = "quote")]
+    quote: char,
+}
+
+fn comma() -> char {
+    ','
+}
+
+fn quote() -> char {
+    '"'
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ColumnSettings {
+    normaliser: Option<Normaliser>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+    default: Option<Value>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Normaliser {
+    Text,
+    Identifier,
+    Email,
+    Code,
+    Status,
+    Money,
+    Count,
+    Flag,
+    Timestamp,
+}
+
+fn read(document: &Document) -> Result<Contract> {
+    conforms(document)?;
+    let name = document.file.name();
+    let written: Written = document.decode()?;
+    let owner = written
+        .team
+        .as_ref()
+        .and_then(|team| team.members.iter().find(|member| member.role.as_deref() == Some("owner")))
+        .map(|member| member.username.clone())
+        .ok_or_else(|| {
+            document
+                .error("/team", format!("`{name}` names no owner"))
+                .hint("add `team: {members: [{username: you@example.com, role: owner}]}`")
+        })?;
+    let [object] = written.schema.as_slice() else {
+        return Err(document
+            .error("/schema", format!("`{name}` describes {} objects; a contract is for one entity", written.schema.len())));
+    };
+    let settings: ObjectSettings = custom_properties(document, "/schema/0")?;
+
+    let mut errors = Vec::new();
+    let mut columns = Vec::new();
+    let mut keys = Vec::new();
+    let mut quality = Vec::new();
+    for (index, column) in object.properties.iter().enumerate() {
+        let pointer = format!("/schema/0/properties/{index}");
+        if columns.iter().any(|known: &ColumnSpec| known.name == column.name) {
+            errors.push(document.error(&pointer, format!("`{name}` has column `{}` twice", column.name)));
+        }
+        if column.name.starts_with('_') {
+            errors.push(
+                document
+                    .error(&format!("{pointer}/name"), format!("column `{}` starts with `_`", column.name))
+                    .hint("names that start with `_` are smelt's own (`_op` is read from every extract)"),
+            );
+        }
+        if column.primary_key {
+            keys.push((column.primary_key_position, index));
+        }
+        match column_spec(document, &pointer, column) {
+            Ok(spec) => columns.push(spec),
+            Err(error) => errors.push(error),
+        }
+        if column.unique {
+            quality.push(QualityRule {
+                name: format!("{}_is_unique", column.name),
+                column: Some(column.name.clone()),
+                check: RuleCheck::Duplicates { columns: vec![column.name.clone()], at_most: 0 },
+                severity: Severity::Error,
+            });
+        }
+        for (rule, written) in column.quality.iter().enumerate() {
+            match quality_rule(document, &format!("{pointer}/quality/{rule}"), Some(&column.name), written) {
+                Ok(rule) => quality.extend(rule),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    for (rule, written) in object.quality.iter().enumerate() {
+        match quality_rule(document, &format!("/schema/0/quality/{rule}"), None, written) {
+            Ok(rule) => quality.extend(rule),
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::all(errors)?;
+
+    keys.sort_unstable();
+    let key: Vec<usize> = keys.into_iter().map(|(_, index)| index).collect();
+    if key.is_empty() {
+        return Err(document
+            .error("/schema/0/properties", format!("`{name}` has no primary key"))
+            .hint("mark the business key's columns with `primaryKey: true`"));
+    }
+    let position = |wanted: &str, pointer: &str| {
+        columns.iter().position(|column| column.name == wanted).ok_or_else(|| {
+            let error = document.error(pointer, format!("`{name}` has no column `{wanted}`"));
+            match nearest(wanted, columns.iter().map(|column| column.name.as_str())) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            }
+        })
+    };
+    let version = position(settings.version.as_deref().unwrap_or("updated_at"), "/schema/0/customProperties")?;
+    if columns[version].kind != Kind::Timestamp {
+        return Err(document.error(
+            &format!("/schema/0/properties/{version}"),
+            format!("column `{}` orders the versions of a key, so it must be a timestamp", columns[version].name),
+        ));
+    }
+    let sort_key = settings
+        .sort_key
+        .iter()
+        .map(|column| position(column, "/schema/0/customProperties"))
+        .collect::<Result<Vec<_>>>()?;
+    for &index in key.iter().chain([&version]) {
+        columns[index].required = true;
+    }
+    let mut csv = CsvDialect::default();
+    if let Some(written) = settings.csv {
+        for (character, byte) in [(written.delimiter, &mut csv.delimiter), (written.quote, &mut csv.quote)] {
+            *byte = u8::try_from(character).ok().filter(u8::is_ascii).ok_or_else(|| {
+                document.error("/schema/0/customProperties", format!("`{character}` is not an ASCII character"))
+            })?;
+        }
+    }
+    let spec = EntitySpec { columns, key, version, null_texts: settings.null_texts };
+    spec.check().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
+    let freshness = freshness(document, &written.sla_properties)?;
+    let fingerprint = fingerprint(&spec, settings.history, csv);
+    Ok(Contract {
+        entity: EntityName(object.name.clone()),
+        file: name.to_owned(),
+        owner,
+        table: object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name)),
+        sort_key: if sort_key.is_empty() { spec.key.clone() } else { sort_key },
+        spec,
+        history: settings.history,
+        csv,
+        freshness,
+        quality,
+        fingerprint,
+    })
+}
+
+/// Checks the document against the published ODCS schema.
+fn conforms(document: &Document) -> Result<()> {
+    let validator = ODCS.as_ref().map_err(|e| Error::bug(format!("the ODCS schema does not compile: {e}")))?;
+    Error::all(validator.iter_errors(&document.value).map(|violation| {
+        let pointer = violation.instance_path().to_string();
+        document.error(&pointer, format!("`{}` is not a valid ODCS v3.1 contract: {violation}", document.file.name()))
+    }))
+}
+
+/// The `customProperties` below `pointer`, as one typed value.
+fn custom_properties<T: serde::de::DeserializeOwned>(document: &Document, pointer: &str) -> Result<T> {
+    let list = document.value.pointer(&format!("{pointer}/customProperties")).and_then(Value::as_array);
+    let mut map = serde_json::Map::new();
+    let mut places = BTreeMap::new();
+    for (index, item) in list.into_iter().flatten().enumerate() {
+        if let (Some(property), Some(value)) = (item["property"].as_str(), item.get("value")) {
+            places.insert(property.to_owned(), format!("{pointer}/customProperties/{index}"));
+            map.insert(property.to_owned(), value.clone());
+        }
+    }
+    serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {
+        let text = e.inner().to_string();
+        let named = e.path().to_string();
+        let property = text
+            .strip_prefix("unknown field `")
+            .and_then(|rest| rest.split('`').next())
+            .or_else(|| named.split(['.', '[']).next())
+            .unwrap_or_default();
+        let place = places.get(property).cloned().unwrap_or_else(|| format!("{pointer}/customProperties"));
+        document.error(&place, format!("customProperties of `{}`: {text}", document.file.name()))
+    })
+}
+
+fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Result<ColumnSpec> {
+    let settings: ColumnSettings = custom_properties(document, pointer)?;
+    let normaliser = match (settings.normaliser, column.logical_type.as_deref()) {
+        (Some(normaliser), _) => normaliser,
+        (None, Some("string")) => Normaliser::Text,
+        (None, Some("number")) => Normaliser::Money,
+        (None, Some("integer")) => Normaliser::Count,
+        (None, Some("boolean")) => Normaliser::Flag,
+        (None, Some("timestamp" | "date")) => Normaliser::Timestamp,
+        (None, other) => {
+            return Err(document
+                .error(pointer, format!("column `{}` has no type that smelt can clean: {}", column.name, other.unwrap_or("none")))
+                .hint("give `logicalType` as string, number, integer, boolean or timestamp, or a `normaliser` in customProperties"));
+        }
+    };
+    if normaliser != Normaliser::Status && !settings.aliases.is_empty() {
+        return Err(document.error(pointer, format!("column `{}` has aliases, which only a `status` can have", column.name)));
+    }
+    let kind = match normaliser {
+        Normaliser::Text => Kind::Text,
+        Normaliser::Identifier => Kind::Identifier,
+        Normaliser::Email => Kind::Email,
+        Normaliser::Code => Kind::Code,
+        Normaliser::Status => Kind::Status { aliases: settings.aliases.into_iter().collect() },
+        Normaliser::Money => {
+            let (precision, scale) = decimal(column.physical_type.as_deref()).ok_or_else(|| {
+                document
+                    .error(&format!("{pointer}/physicalType"), format!("money column `{}` needs its precision and scale", column.name))
+                    .hint("write `physicalType: DECIMAL(18,2)`")
+            })?;
+            Kind::Money { precision, scale }
+        }
+        Normaliser::Count => Kind::Count,
+        Normaliser::Flag => Kind::Flag,
+        Normaliser::Timestamp => Kind::Timestamp,
+    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut spec = ColumnSpec {
+        name: column.name.clone(),
+        kind,
+        required: column.required,
+        default: settings.default.as_ref().map(text),
+        minimum: None,
+        maximum: None,
+    };
+    for (option, value) in &column.logical_type_options {
+        match option.as_str() {
+            "minimum" => spec.minimum = Some(text(value)),
+            "maximum" => spec.maximum = Some(text(value)),
+            other => {
+                return Err(document
+                    .error(&format!("{pointer}/logicalTypeOptions/{}", escape(other)), format!("logicalTypeOptions `{other}` is not enforced by smelt"))
+                    .hint("use `minimum` or `maximum`, or a quality rule"));
+            }
+        }
+    }
+    Ok(spec)
+}
+
+/// `DECIMAL(p,s)` or `NUMERIC(p,s)`.
+fn decimal(physical: Option<&str>) -> Option<(u8, i8)> {
+    let text = physical?.trim().to_ascii_lowercase();
+    let inside = text.strip_prefix("decimal").or_else(|| text.strip_prefix("numeric"))?;
+    let (precision, scale) = inside.trim().strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+    let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+    (1..=38).contains(&precision).then_some(())?;
+    (0..=i8::try_from(precision).ok()?).contains(&scale).then_some((precision, scale))
+}
+
+fn quality_rule(
+    document: &Document,
+    pointer: &str,
+    column: Option<&str>,
+    written: &WrittenQuality,
+) -> Result<Option<QualityRule>> {
+    let severity = match written.severity.as_deref() {
+        None | Some("error") => Severity::Error,
+        Some("warn" | "warning") => Severity::Warn,
+        Some("info") => return Ok(None),
+        Some(other) => {
+            return Err(document
+                .error(&format!("{pointer}/severity"), format!("severity `{other}` is not known"))
+                .hint("use `error` (keeps the last snapshot) or `warn`"));
+        }
+    };
+    let Some(metric) = written.metric.as_deref() else {
+        return if written.kind.as_deref() == Some("text") {
+            Ok(None)
+        } else {
+            Err(document
+                .error(pointer, "only library rules (with a `metric`) and text rules are enforced in contracts")
+                .hint("write SQL tests as files in `tests/`"))
+        };
+    };
+    let whole = |number: f64| number.max(0.0) as u64;
+    let at_least = written
+        .must_be_greater_or_equal_to
+        .map(whole)
+        .or_else(|| written.must_be_greater_than.map(|number| whole(number.floor() + 1.0)))
+        .or_else(|| written.must_be_between.map(|[from, _]| whole(from)))
+        .or_else(|| written.must_be.map(whole));
+    let at_most = written
+        .must_be_less_or_equal_to
+        .map(whole)
+        .or_else(|| written.must_be_less_than.map(|number| whole(number.ceil() - 1.0)))
+        .or_else(|| written.must_be_between.map(|[_, to]| whole(to)))
+        .or_else(|| written.must_be.map(whole));
+    let need_column = || {
+        column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")))
+    };
+    let texts = |name: &str| -> Vec<String> {
+        written
+            .arguments
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect()
+    };
+    let check = match metric {
+        "nullValues" | "missingValues" => {
+            need_column()?;
+            RuleCheck::Nulls { at_most: at_most.unwrap_or(0) }
+        }
+        "invalidValues" => {
+            need_column()?;
+            let values = texts("validValues");
+            if values.is_empty() {
+                return Err(document
+                    .error(pointer, "`invalidValues` needs the valid ones")
+                    .hint("write `arguments: {validValues: [a, b]}`"));
+            }
+            RuleCheck::OutsideValues { values, at_most: at_most.unwrap_or(0) }
+        }
+        "duplicateValues" => {
+            let mut columns = texts("properties");
+            if columns.is_empty() {
+                columns.push(need_column()?);
+            }
+            RuleCheck::Duplicates { columns, at_most: at_most.unwrap_or(0) }
+        }
+        "rowCount" => RuleCheck::RowCount { at_least: at_least.unwrap_or(0), at_most: at_most.unwrap_or(u64::MAX) },
+        other => return Err(document.error(pointer, format!("metric `{other}` is not known"))),
+    };
+    let name = written.name.clone().unwrap_or_else(|| match column {
+        Some(column) => format!("{column}_{metric}"),
+        None => metric.to_owned(),
+    });
+    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity }))
+}
+
+fn freshness(document: &Document, slas: &[Sla]) -> Result<Option<Freshness>> {
+    let Some(index) = slas.iter().position(|sla| sla.property == "freshness") else { return Ok(None) };
+    let pointer = format!("/slaProperties/{index}");
+    let sla = &slas[index];
+    let number = sla.value.as_f64().or_else(|| sla.value.as_str().and_then(|text| text.trim().parse().ok()));
+    let seconds = match sla.unit.as_deref() {
+        Some("d" | "day" | "days") => 86_400.0,
+        Some("h" | "hour" | "hours") => 3_600.0,
+        Some("m" | "min" | "minute" | "minutes") => 60.0,
+        _ => 0.0,
+    };
+    match number {
+        Some(number) if seconds > 0.0 && number > 0.0 && number * seconds < 3.2e9 => {
+            Ok(Some(Freshness { max_age: chrono::TimeDelta::milliseconds((number * seconds * 1e3) as i64) }))
+        }
+        _ => Err(document
+            .error(&pointer, "the freshness SLA is not a time")
+            .hint("write `{property: freshness, value: 26, unit: h}` (units d, h, min)")),
+    }
+}
+
+/// Covers everything that decides rows, and nothing else: no owner, description or quality rule.
+fn fingerprint(spec: &EntitySpec, history: bool, csv: CsvDialect) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("silver {SILVER_SEMANTICS}\nhistory {history}\ncsv {} {}\n", csv.delimiter, csv.quote);
+    let _ = writeln!(text, "key {:?} version {} nulls {:?}", spec.key, spec.version, spec.null_texts);
+    for column in &spec.columns {
+        let _ = writeln!(
+            text,
+            "column {:?} {} v{} required {} default {:?} minimum {:?} maximum {:?}",
+            column.name,
+            kind_text(&column.kind),
+            column.kind.semantics_version(),
+            column.required,
+            column.default,
+            column.minimum,
+            column.maximum
+        );
+    }
+    hex(&Sha256::digest(text))
+}
+
+fn kind_text(kind: &Kind) -> String {
+    match kind {
+        Kind::Text => "text".into(),
+        Kind::Identifier => "identifier".into(),
+        Kind::Email => "email".into(),
+        Kind::Code => "code".into(),
+        Kind::Status { aliases } => format!("status {aliases:?}"),
+        Kind::Money { precision, scale } => format!("money {precision} {scale}"),
+        Kind::Count => "count".into(),
+        Kind::Flag => "flag".into(),
+        Kind::Timestamp => "timestamp".into(),
+    }
+}
+
+/// Lower-case hex of a digest.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
