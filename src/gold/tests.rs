@@ -3,3 +3,4 @@
 mod loading;
 mod planning;
 mod reference;
+mod speed;

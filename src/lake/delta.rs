@@ -1,7 +1,7 @@
 //! Delta Lake: log entries of smelt's own making, and the files of a table at an exact version.
 //!
 //! An entry is prepared aside and copied into `_delta_log` after the snapshot that names it is
-//! published. Until then readers see it through [`LogWithEntry`], a store that shows the prepared
+//! published. Until then readers see it through [`LogStore`], a store that shows the prepared
 //! bytes under the name they will have.
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -217,14 +217,14 @@ impl Lake {
     /// The library's view of a table's log; with the prepared entry of `state` shown in place.
     pub(super) async fn log_store(&self, table: &TableName, state: Option<&TableState>) -> Result<LogStoreRef> {
         let folder = self.table_folder(table);
-        let mut store: Arc<dyn ObjectStore> = self.store();
+        let mut entry = None;
         if let Some(state) = state {
             let path = log_path(&folder, state.version);
             if self.read_if_there(&path).await?.is_none() {
-                let bytes = self.prepared_entry(table, state).await?;
-                store = Arc::new(LogWithEntry { inner: store, path, bytes });
+                entry = Some((path, self.prepared_entry(table, state).await?));
             }
         }
+        let store: Arc<dyn ObjectStore> = Arc::new(LogStore { inner: self.store(), entry });
         let url = Url::parse(&format!("memory:///{folder}/"))
             .map_err(|e| Error::bug(format!("the folder of {table} is no URL path")).cause(e))?;
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&store), folder));
@@ -241,34 +241,32 @@ impl Lake {
     }
 }
 
-/// A store in which one object that is not there yet is there already.
+/// The store as log replay needs it: listings in name order (a folder's come in any), and one
+/// object that is not there yet is there already.
 #[derive(Debug)]
-struct LogWithEntry {
+struct LogStore {
     inner: Arc<dyn ObjectStore>,
-    path: Path,
-    bytes: Bytes,
+    entry: Option<(Path, Bytes)>,
 }
 
-impl LogWithEntry {
-    fn meta(&self) -> ObjectMeta {
-        ObjectMeta {
-            location: self.path.clone(),
-            last_modified: chrono::DateTime::UNIX_EPOCH,
-            size: self.bytes.len() as u64,
-            e_tag: None,
-            version: None,
-        }
+fn meta(path: &Path, bytes: &Bytes) -> ObjectMeta {
+    ObjectMeta {
+        location: path.clone(),
+        last_modified: chrono::DateTime::UNIX_EPOCH,
+        size: bytes.len() as u64,
+        e_tag: None,
+        version: None,
     }
 }
 
-impl fmt::Display for LogWithEntry {
+impl fmt::Display for LogStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LogWithEntry({})", self.inner)
+        write!(f, "LogStore({})", self.inner)
     }
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for LogWithEntry {
+impl ObjectStore for LogStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
         self.inner.put_opts(path, payload, options).await
     }
@@ -282,21 +280,22 @@ impl ObjectStore for LogWithEntry {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        if *path != self.path {
+        let Some((_, bytes)) = self.entry.as_ref().filter(|(entry, _)| entry == path) else {
             return self.inner.get_opts(path, options).await;
-        }
-        let whole = 0..self.bytes.len() as u64;
+        };
+        let whole = 0..bytes.len() as u64;
         let range = match &options.range {
             Some(range) => range.as_range(whole.end).map_err(|e| object_store::Error::Generic {
-                store: "LogWithEntry",
+                store: "LogStore",
                 source: Box::new(e),
             })?,
             None => whole,
         };
-        let bytes = self.bytes.slice(range.start as usize..range.end as usize);
+        let meta = meta(path, bytes);
+        let bytes = bytes.slice(range.start as usize..range.end as usize);
         Ok(GetResult {
             payload: GetResultPayload::Stream(futures::stream::once(async move { Ok(bytes) }).boxed()),
-            meta: self.meta(),
+            meta,
             range,
             attributes: object_store::Attributes::default(),
         })
@@ -311,14 +310,13 @@ impl ObjectStore for LogWithEntry {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         let inner = self.inner.list(prefix);
-        if prefix.is_some_and(|prefix| !self.path.prefix_matches(prefix)) {
-            return inner;
-        }
-        // Log listings are read in name order, so the entry must stand in its place.
-        let entry = self.meta();
+        let entry = self.entry.as_ref().filter(|(path, _)| prefix.is_none_or(|prefix| path.prefix_matches(prefix)));
+        let entry = entry.map(|(path, bytes)| meta(path, bytes));
         futures::stream::once(async move {
             let mut found: Vec<ObjectMeta> = inner.try_collect().await?;
-            if found.iter().all(|object| object.location != entry.location) {
+            if let Some(entry) = entry
+                && found.iter().all(|object| object.location != entry.location)
+            {
                 found.push(entry);
             }
             found.sort_by(|a, b| a.location.cmp(&b.location));

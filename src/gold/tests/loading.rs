@@ -1,6 +1,6 @@
 //! Projects on disk: order, owners, tests, and every mistake with its place.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -177,5 +177,4 @@ fn dbt_settings_are_read_and_hooks_refused() {
     assert_eq!(read(folder.path()).unwrap().iter().count(), 0);
     write("name: shop\non-run-end: [drop table x]\n");
     assert_eq!(read(folder.path()).unwrap_err().place(), Some(("dbt_project.yml", 2, 13)));
-    let _: BTreeSet<String> = BTreeSet::new();
 }

@@ -121,7 +121,7 @@ async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out()
         ("SELECT k, LISTAGG(id, ',') AS ids FROM t GROUP BY k", 1, "WITHIN GROUP"),
         ("SELECT k,\n SUM(ratio) AS total FROM t GROUP BY k", 2, "cast to DECIMAL first"),
         ("SELECT AVG(ratio) AS mean FROM t", 1, "cast to DECIMAL first"),
-        ("SELECT id FROM t LIMIT 3", 0, "LIMIT without ORDER BY"),
+        ("SELECT id FROM t LIMIT 3", 1, "LIMIT without ORDER BY"),
         ("SELECT id, at FROM t ORDER BY at LIMIT 3", 1, "may tie / add to the ORDER BY: id"),
         ("SELECT id,\n GETDATE() AS now FROM t", 2, "a model cannot use `getdate`"),
         ("SELECT id FROM t WHERE at <\n CURRENT_DATE", 2, "a model cannot use `current_date`"),

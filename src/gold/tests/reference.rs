@@ -139,7 +139,9 @@ impl Warehouse {
             let mut batches: Vec<RecordBatch> =
                 gold::execute(&self.context, &planned).await.unwrap().try_collect().await.unwrap();
             batches.push(RecordBatch::new_empty(Arc::clone(&planned.schema)));
-            self.provide("gold", &model.name, batches, planned.keys);
+            let position = |column: &String| planned.schema.index_of(column).unwrap();
+            let keys = model.unique_keys.iter().map(|key| key.iter().map(position).collect()).collect();
+            self.provide("gold", &model.name, batches, keys);
         }
         let mut failed = Vec::new();
         for check in models.checks() {

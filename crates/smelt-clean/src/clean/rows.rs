@@ -134,11 +134,12 @@ impl<'p, 'a> Rows<'p, 'a> {
         let Some(text) = record.text(value) else {
             return Operation::Upsert;
         };
+        if text.is_empty() || self.plan.null_texts.contains(text) {
+            return Operation::Upsert;
+        }
         match text.as_bytes() {
             [b'i' | b'I' | b'c' | b'C' | b'u' | b'U'] => Operation::Upsert,
             [b'd' | b'D'] => Operation::Delete,
-            [] => Operation::Upsert,
-            _ if self.plan.null_texts.contains(text) => Operation::Upsert,
             _ => {
                 let value = cut(text, self.limits.kept_value_bytes);
                 self.reasons.push(Reason::UnknownOperation { value });

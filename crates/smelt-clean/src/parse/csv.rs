@@ -107,15 +107,12 @@ impl<'a> Fields<'a> {
 
     /// What stands in `rest` before the next delimiter; the field ends there.
     fn up_to_delimiter(&mut self, rest: &'a str) -> &'a str {
-        match memchr(self.dialect.delimiter, rest.as_bytes()) {
-            Some(end) => {
-                self.rest = Some(&rest[end + 1..]);
-                &rest[..end]
-            }
-            None => {
-                self.rest = None;
-                rest
-            }
+        if let Some(end) = memchr(self.dialect.delimiter, rest.as_bytes()) {
+            self.rest = Some(&rest[end + 1..]);
+            &rest[..end]
+        } else {
+            self.rest = None;
+            rest
         }
     }
 

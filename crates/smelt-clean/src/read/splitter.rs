@@ -59,15 +59,11 @@ impl State {
                     at += memchr(quote, &bytes[at..])? + 1;
                     *self = Self::QuoteInQuoted;
                 }
-                Self::QuoteInQuoted if bytes[at] == quote => {
+                Self::QuoteInQuoted | Self::FieldStart if bytes[at] == quote => {
                     *self = Self::Quoted;
                     at += 1;
                 }
                 Self::QuoteInQuoted => *self = Self::Unquoted,
-                Self::FieldStart if bytes[at] == quote => {
-                    *self = Self::Quoted;
-                    at += 1;
-                }
                 Self::FieldStart | Self::Unquoted => {
                     let Some(length) = memchr2(quote, b'\n', &bytes[at..]) else {
                         *self = Self::after_unquoted(bytes[bytes.len() - 1], delimiter);

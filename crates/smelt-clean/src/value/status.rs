@@ -14,7 +14,7 @@ pub fn normalise<'a>(
     buffer: &'a mut String,
 ) -> &'a str {
     let clean = text.bytes().fold(true, |clean, byte| {
-        clean & !byte.is_ascii_uppercase() & (byte != b' ') & (byte != b'-')
+        clean & !matches!(byte, b'A'..=b'Z' | b' ' | b'-')
     });
     let status = if clean {
         text

@@ -10,9 +10,8 @@ use crate::{
 };
 
 fn lines(records: usize) -> String {
-    (0..records)
-        .map(|record| format!("{{\"a\":\"{record}\"}}\n"))
-        .collect()
+    let line = |record| format!("{{\"a\":\"{record}\"}}\n");
+    (0..records).map(line).collect::<Vec<_>>().concat()
 }
 
 /// Reads all blocks: how many records came, and the error at the end.

@@ -234,7 +234,9 @@ proptest! {
         mut line in object(),
         mutations in prop::collection::vec(mutation(), 0..3),
     ) {
-        mutations.iter().for_each(|mutation| mutate(&mut line, mutation));
+        for mutation in &mutations {
+            mutate(&mut line, mutation);
+        }
         check(&line)?;
     }
 
