@@ -44,7 +44,7 @@ Row = tuple
 def allowed_types(table: str, column: str, oracle_type: str) -> set[str]:
     """The types an exported column may have; the reference leaves the width of some integers open."""
     if oracle_type == "TIMESTAMP":
-        return {"TIMESTAMP WITH TIME ZONE"}
+        return {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
     if column.endswith("date_key") or (table, column) == ("order_items_cleaned", "quantity"):
         return {"INTEGER"}
     if column.endswith("_count"):
@@ -99,7 +99,7 @@ def column_types(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str,
 
 def comparable(column: str, found_type: str, expected_type: str) -> str:
     """The exported column as an expression of the oracle's type, without any loss."""
-    if found_type.startswith("TIMESTAMP") and expected_type == "TIMESTAMP":
+    if found_type == "TIMESTAMP WITH TIME ZONE" and expected_type == "TIMESTAMP":
         return f"make_timestamp(epoch_us({column}))"
     return column
 
