@@ -622,7 +622,7 @@ fn fingerprint(spec: &EntitySpec, history: bool, csv: CsvDialect) -> String {
             column.maximum
         );
     }
-    hex(&Sha256::digest(text))
+    hex_sha256(text.as_bytes())
 }
 
 fn kind_text(kind: &Kind) -> String {
@@ -639,7 +639,12 @@ fn kind_text(kind: &Kind) -> String {
     }
 }
 
-/// Lower-case hex of a digest.
+/// A digest as lower-case hex.
+pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

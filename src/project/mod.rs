@@ -14,6 +14,7 @@ use std::{
 };
 
 pub use contract::{Contract, EntityName, Freshness, QualityRule, RuleCheck, Severity};
+pub(crate) use contract::{hex, hex_sha256};
 pub use settings::{Bytes, Retention, Serve, Settings, Target, Zones};
 pub use yaml::{Document, escape};
 
