@@ -11,7 +11,7 @@ use datafusion::{
         sqlparser::{
             ast::{ObjectName, Query, Spanned, Statement, VisitMut, VisitorMut},
             parser::Parser,
-            tokenizer::Span,
+            tokenizer::{Span, Token},
         },
     },
 };
@@ -75,13 +75,17 @@ pub async fn plan(context: &SessionContext, sql: &SqlText, purpose: Purpose) -> 
 /// One SELECT (or EXPLAIN of one) from its text.
 fn parse(sql: &SqlText) -> Result<Statement> {
     let tokens = tokens(sql.text()).map_err(|e| diagnose::tokenizing(sql, &e))?;
+    let mut after = tokens.iter().skip_while(|token| token.token != Token::SemiColon);
+    let second = after
+        .find(|token| !matches!(token.token, Token::SemiColon | Token::Whitespace(_) | Token::EOF))
+        .map(|token| token.span);
+    if let Some(second) = second {
+        return Err(sql.error_at(second, "there is a second statement here").hint("keep one SELECT"));
+    }
     let mut statements = Parser::new(&Redshift)
         .with_tokens_with_locations(tokens)
         .parse_statements()
         .map_err(|e| diagnose::parsing(sql, &e))?;
-    if let Some(second) = statements.get(1) {
-        return Err(sql.error_at(second.span(), "there is a second statement here").hint("keep one SELECT"));
-    }
     match statements.pop() {
         Some(statement @ Statement::Query(_)) => Ok(statement),
         Some(Statement::Explain { statement, analyze, .. }) if matches!(*statement, Statement::Query(_)) && !analyze => {

@@ -82,7 +82,7 @@ fn window_function(function: &WindowFunction, expr: &Expr, input: &LogicalPlan, 
         .chain(params.order_by.iter().map(|order| &order.expr))
         .filter_map(|expr| position(expr, input))
         .collect();
-    ties(name, &known, &params.order_by, expr, input, sql)
+    ties(name, &known, &params.order_by, Some(expr), input, sql)
 }
 
 fn aggregate_function(
@@ -114,7 +114,7 @@ fn aggregate_function(
         .chain(params.order_by.iter().map(|order| &order.expr))
         .filter_map(|expr| position(expr, input))
         .collect();
-    ties(name, &known, &params.order_by, expr, input, sql)
+    ties(name, &known, &params.order_by, Some(expr), input, sql)
 }
 
 /// Aggregates whose value the order of their rows decides.
@@ -131,7 +131,7 @@ fn cuts_between_ties(frame: &WindowFrame) -> bool {
     frame.units == WindowFrameUnits::Rows && !(open(&frame.start_bound) && open(&frame.end_bound))
 }
 
-fn ties(name: &str, known: &Key, order: &[SortExpr], expr: &Expr, input: &LogicalPlan, sql: &SqlText) -> Option<Error> {
+fn ties(name: &str, known: &Key, order: &[SortExpr], expr: Option<&Expr>, input: &LogicalPlan, sql: &SqlText) -> Option<Error> {
     let keys = unique_keys(input);
     if keys.iter().any(|key| key.is_subset(known)) {
         return None;
@@ -143,7 +143,10 @@ fn ties(name: &str, known: &Key, order: &[SortExpr], expr: &Expr, input: &Logica
         format!("`{name}` orders by {}, where rows may tie", by.join(", "))
     };
     let missing = keys.iter().map(|key| key - known).min_by_key(Key::len);
-    let error = placed(expr, sql, message);
+    let error = match expr {
+        Some(expr) => placed(expr, sql, message),
+        None => Error::input(message),
+    };
     Some(match missing {
         Some(missing) => {
             let names: Vec<&str> = missing.iter().map(|column| input.schema().field(*column).name().as_str()).collect();
@@ -163,20 +166,24 @@ fn limited(input: &LogicalPlan, sql: &SqlText) -> Option<Error> {
             LogicalPlan::SubqueryAlias(alias) => below = &alias.input,
             LogicalPlan::Sort(sort) => {
                 let known: Key = sort.expr.iter().filter_map(|order| position(&order.expr, &sort.input)).collect();
-                let first = sort.expr.first().map(|order| order.expr.clone())?;
-                return ties("LIMIT", &known, &sort.expr, &first, &sort.input, sql);
+                let error = ties("LIMIT", &known, &sort.expr, None, &sort.input, sql);
+                return error.map(|error| at_limit(error, sql));
             }
             // At most one row has an order.
             other if unique_keys(other).iter().any(Key::is_empty) => return None,
-            other => {
-                let column = other.schema().columns().into_iter().next().map(Expr::Column);
-                let message = "LIMIT without ORDER BY keeps rows by chance";
-                return Some(match column {
-                    Some(column) => placed(&column, sql, message.into()).hint("add an ORDER BY that has no ties"),
-                    None => Error::input(message),
-                });
+            _ => {
+                let error = Error::input("LIMIT without ORDER BY keeps rows by chance");
+                return Some(at_limit(error.hint("add an ORDER BY that has no ties"), sql));
             }
         }
+    }
+}
+
+/// Plans do not keep the place of LIMIT; the last one written is most often it.
+fn at_limit(error: Error, sql: &SqlText) -> Error {
+    match sql.text().to_ascii_lowercase().rfind("limit") {
+        Some(at) => error.at(sql.file(), sql.span(at..at + "limit".len())),
+        None => error,
     }
 }
 

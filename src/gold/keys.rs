@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 
 use datafusion::{
-    common::{Column, Constraint, ScalarValue},
+    arrow::datatypes::DataType,
+    common::{Constraint, ScalarValue},
     logical_expr::{
-        Distinct, Expr, JoinType, LogicalPlan, Operator, WindowFunctionDefinition,
+        Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, WindowFunctionDefinition,
         utils::split_conjunction,
     },
 };
@@ -193,16 +194,26 @@ fn equal_columns(join: &datafusion::logical_expr::Join) -> (Key, Key) {
     (lefts, rights)
 }
 
-/// Where in the input's rows an expression is nothing but a column.
+/// Where in the input's rows the column is that an expression has all the values of, told apart.
 pub(super) fn position(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
     match unaliased(expr) {
-        Expr::Column(column) => index(input, column),
+        Expr::Column(column) => input.schema().maybe_index_of_column(column),
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(input.schema()).ok()?;
+            keeps_apart(&from, cast.field.data_type()).then(|| position(&cast.expr, input))?
+        }
         _ => None,
     }
 }
 
-fn index(input: &LogicalPlan, column: &Column) -> Option<usize> {
-    input.schema().maybe_index_of_column(column)
+/// Whether a cast gives different values for different values (or fails).
+fn keeps_apart(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (from, to) if from.is_integer() => to.is_integer() || matches!(to, DataType::Decimal128(_, 0..)),
+        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => from <= to,
+        (DataType::Date32, DataType::Timestamp(..)) => true,
+        (from, to) => from.is_string() && to.is_string(),
+    }
 }
 
 pub(super) fn unaliased(expr: &Expr) -> &Expr {

@@ -33,7 +33,7 @@ use crate::{
     quality::Check,
 };
 
-pub use keys::unique_keys;
+pub use keys::{Key, unique_keys};
 pub use plan::{Planned, execute, plan};
 pub use schema_yml::Column;
 
@@ -80,7 +80,8 @@ pub struct Model {
     pub sort_key: Vec<String>,
     /// What is documented; need not be every column.
     pub columns: Vec<Column>,
-    /// Column sets whose uniqueness is tested, with severity `error`.
+    /// Column sets that tests hold unique and not NULL, with severity `error`. Whoever registers the
+    /// table passes them on as its keys: an ORDER BY that another model may use must be total.
     pub unique_keys: Vec<Vec<String>>,
     /// Changes exactly when the rows might: then the model is computed anew.
     pub fingerprint: String,

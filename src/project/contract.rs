@@ -8,7 +8,6 @@
 //! | schema | `nullTexts` | texts that mean NULL, compared after trimming | `''` only |
 //! | schema | `version` | the column that orders the versions of a key | `updated_at` |
 //! | schema | `history` | keep every version for type-2 dimensions | `false` |
-//! | schema | `sortKey` | columns that cluster the table | the primary key |
 //! | schema | `csv` | `{delimiter, quote}` | `,` and `"` |
 //! | property | `normaliser` | how a value is cleaned | by `logicalType` |
 //! | property | `aliases` | spellings of a status, from: to | none |
@@ -60,8 +59,6 @@ pub struct Contract {
     pub spec: EntitySpec,
     /// Whether every version is kept in `<table>_history` and `<table>_tombstones`.
     pub history: bool,
-    /// Indices into the spec's columns.
-    pub sort_key: Vec<usize>,
     pub csv: CsvDialect,
     pub freshness: Option<Freshness>,
     pub quality: Vec<QualityRule>,
@@ -229,8 +226,6 @@ struct ObjectSettings {
     version: Option<String>,
     #[serde(default)]
     history: bool,
-    #[serde(default)]
-    sort_key: Vec<String>,
     csv: Option<CsvSettings>,
 }
 
@@ -363,11 +358,6 @@ fn read(document: &Document) -> Result<Contract> {
             format!("column `{}` orders the versions of a key, so it must be a timestamp", columns[version].name),
         ));
     }
-    let sort_key = settings
-        .sort_key
-        .iter()
-        .map(|column| position(column, "/schema/0/customProperties"))
-        .collect::<Result<Vec<_>>>()?;
     for &index in key.iter().chain([&version]) {
         columns[index].required = true;
     }
@@ -380,7 +370,7 @@ fn read(document: &Document) -> Result<Contract> {
         }
     }
     let spec = EntitySpec { columns, key, version, null_texts: settings.null_texts };
-    spec.check().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
+    spec.validate().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
     let freshness = freshness(document, &written.sla_properties)?;
     let fingerprint = fingerprint(&spec, settings.history, csv);
     Ok(Contract {
@@ -388,7 +378,6 @@ fn read(document: &Document) -> Result<Contract> {
         file: name.to_owned(),
         owner,
         table: object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name)),
-        sort_key: if sort_key.is_empty() { spec.key.clone() } else { sort_key },
         spec,
         history: settings.history,
         csv,

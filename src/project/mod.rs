@@ -6,6 +6,7 @@
 
 mod contract;
 mod settings;
+pub mod template;
 mod yaml;
 
 use std::{
