@@ -4,23 +4,34 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | [`project`] | the user's folder: settings, contracts |
+//! | [`project`] | the user's folder: settings, contracts, the template of a new project |
 //! | [`bronze`] | extracts land, untouched, once |
 //! | [`silver`] | contracts clean them: parse, standardise, validate, deduplicate, upsert |
 //! | [`gold`] | models make the star schema |
 //! | [`quality`] | the rules of contracts and models, as queries |
-//! | [`engine`] | DataFusion that reads Redshift's SQL, under all of the above |
-//! | [`lake`] | objects, Delta tables and snapshots, under all of the above |
+//! | [`run`] | from what is new to one published snapshot: plan, execute, audit, publish |
+//! | [`query`], [`serve`] | questions: on the command line, over the wire |
+//! | [`cli`] | the commands |
+//!
+//! Under all of them: [`lake`] (objects, Delta tables, snapshots), [`engine`] (DataFusion that
+//! reads Redshift's SQL), [`error`] and [`clock`].
+
+pub mod project;
 
 pub mod bronze;
+pub mod silver;
+pub mod gold;
+pub mod quality;
+pub mod run;
+pub mod query;
+pub mod serve;
+pub mod shell;
+pub mod cli;
+
 pub mod clock;
 pub mod engine;
 pub mod error;
-pub mod gold;
 pub mod lake;
-pub mod project;
-pub mod quality;
-pub mod silver;
 
 /// An engine's failure in our words; running out of memory or disk is told apart from a bug.
 pub(crate) fn engine_error(failure: datafusion::error::DataFusionError) -> error::Error {

@@ -129,20 +129,20 @@ SELECT
     CAST(gross_amount - items.discount_amount AS DECIMAL(18, 2)) AS net_amount,
     CAST(quantity * unit_cost AS DECIMAL(18, 2)) AS cost_amount,
     CAST(net_amount - cost_amount AS DECIMAL(18, 2)) AS margin_amount,
-    category, shipping_country
+    category, shipping_country, orders.rowid AS order_row
 FROM order_items_cleaned AS items
 JOIN keyed_orders AS orders USING (order_id)
 LEFT JOIN product_versions AS version
     ON version.product_id = items.product_id AND ordered_at >= seek_from AND ordered_at < seek_to;
 
-CREATE TEMP VIEW fact_order_items AS SELECT * EXCLUDE (category, shipping_country) FROM sold_items;
+CREATE TEMP VIEW fact_order_items AS SELECT * EXCLUDE (category, shipping_country, order_row) FROM sold_items;
 
 CREATE TEMP VIEW daily_sales AS
 SELECT
     order_date_key,
     coalesce(category, '(unknown)') AS category,
     coalesce(shipping_country, '(unknown)') AS shipping_country,
-    count(DISTINCT order_id) AS order_count,
+    count(DISTINCT order_row) AS order_count,
     CAST(sum(quantity) AS BIGINT) AS unit_count,
     CAST(sum(gross_amount) AS DECIMAL(18, 2)) AS gross_amount,
     CAST(sum(net_amount) AS DECIMAL(18, 2)) AS net_amount,
@@ -154,10 +154,10 @@ GROUP BY ALL;
 CREATE TEMP TABLE measured_orders AS
 WITH item_sums AS (
     SELECT
-        order_id, count(*) AS item_count, CAST(sum(quantity) AS BIGINT) AS unit_count,
+        order_row, count(*) AS item_count, CAST(sum(quantity) AS BIGINT) AS unit_count,
         sum(gross_amount) AS gross_amount, sum(discount_amount) AS discount_amount
     FROM sold_items
-    GROUP BY order_id
+    GROUP BY order_row
 ),
 payment_sums AS (
     SELECT
@@ -195,7 +195,7 @@ SELECT
     coalesce(payments.paid_amount, 0) >= net_amount AS is_paid_in_full,
     customer_id
 FROM keyed_orders AS orders
-LEFT JOIN item_sums AS items USING (order_id)
+LEFT JOIN item_sums AS items ON items.order_row = orders.rowid
 LEFT JOIN payment_sums AS payments USING (order_id)
 LEFT JOIN shipment_sums AS shipments USING (order_id);
 

@@ -1,6 +1,6 @@
--- The value rules of the reference warehouse, tuned. Each `parse_<kind>` takes a value as it stands in the extract, knows
--- its usual spelling by one or two cheap tests, and leaves the rest to slower exact ones; NULL means that the value is
--- missing or does not parse, and `clean_text` tells which. A macro's argument is evaluated wherever it is named, so
+-- The value rules of the reference warehouse, tuned. Each `parse_<kind>` takes a value as it stands in the extract,
+-- knows its usual spelling by one or two cheap tests, and leaves the rest to slower exact ones; NULL means that the value
+-- is missing or does not parse, and `clean_text` tells which. A macro's argument is evaluated wherever it is named, so
 -- that only columns are ever named twice.
 
 CREATE MACRO clean_text(raw) AS
@@ -28,7 +28,7 @@ CREATE MACRO without_white_space(value) AS regexp_replace(value, '[ \t\n\v\f\r]'
 
 CREATE MACRO parse_identifier(raw) AS
     CASE
-        WHEN regexp_full_match(raw, '[!-~]{5,}') THEN upper(raw)
+        WHEN regexp_full_match(raw, '[!-`{-~]{5,}') THEN raw
         WHEN strlen(raw) = length(raw) THEN upper(without_white_space(clean_text(raw)))
         ELSE upper_letters(without_white_space(clean_text(raw)))
     END;
@@ -51,10 +51,11 @@ CREATE MACRO with_underscores(value) AS replace(replace(value, ' ', '_'), '-', '
 
 CREATE MACRO parse_status(raw) AS
     CASE
+        WHEN regexp_full_match(raw, '[a-z_]{5,}') AND raw <> 'canceled' AND raw <> 'complete' AND raw <> 'in_transit'
+        THEN raw
         WHEN regexp_full_match(raw, '(?i)[ \t\n\v\f\r]*canceled[ \t\n\v\f\r]*') THEN 'cancelled'
         WHEN regexp_full_match(raw, '(?i)[ \t\n\v\f\r]*complete[ \t\n\v\f\r]*') THEN 'completed'
         WHEN regexp_full_match(raw, '(?i)[ \t\n\v\f\r]*in[ _-]transit[ \t\n\v\f\r]*') THEN 'shipped'
-        WHEN regexp_full_match(raw, '[a-z_]{5,}') THEN raw
         WHEN strlen(raw) = length(raw) THEN with_underscores(lower(clean_text(raw)))
         ELSE with_underscores(lower_letters(clean_text(raw)))
     END;
@@ -86,12 +87,14 @@ CREATE MACRO parse_flag(raw) AS
 CREATE MACRO within_years(instant) AS
     CASE WHEN instant >= TIMESTAMP '0001-01-01' AND instant < TIMESTAMP '10000-01-01' THEN instant END;
 
--- The cast to a timestamp without a zone ignores an offset; the other one does not know a bare date with a zone.
+CREATE MACRO as_instant(value) AS make_timestamp(epoch_us(TRY_CAST(value AS TIMESTAMPTZ)));
+
+-- The first test leaves out what the cast would take beyond the rules: year 0, hour 24, a point without a fraction.
 CREATE MACRO parse_timestamp(raw) AS
     CASE
-        WHEN (raw LIKE '____-__-__T__:__:__Z' OR raw LIKE '____-__-__ __:__:__')
-            AND raw >= '0001' AND substr(raw, 12, 2) < '24'
-        THEN TRY_CAST(raw AS TIMESTAMP)
+        WHEN raw LIKE '____-__-__T__:__:__%Z' AND strlen(raw) <= 27 AND strlen(raw) <> 21
+            AND raw >= '0001' AND NOT contains(raw, 'T24')
+        THEN as_instant(raw)
         WHEN regexp_full_match(raw, '[ \t\n\v\f\r]*[0-9]{10}[ \t\n\v\f\r]*')
         THEN make_timestamp(CAST(without_white_space(raw) AS BIGINT) * 1000000)
         WHEN regexp_full_match(raw, '[ \t\n\v\f\r]*[0-9]{13}[ \t\n\v\f\r]*')
@@ -102,12 +105,12 @@ CREATE MACRO parse_timestamp(raw) AS
             '([T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?'
             '(Z|[+-](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+-]14(:?00)?)?)?[ \t\n\v\f\r]*'
         )
-        THEN within_years(make_timestamp(epoch_us(TRY_CAST(trim(raw, chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || ' ') AS TIMESTAMPTZ))))
+        THEN within_years(as_instant(clean_text(raw)))
+        -- A bare date with a zone, which the cast does not know.
         WHEN regexp_full_match(
             raw,
             '[ \t\n\v\f\r]*[0-9]{4}-[0-9]{2}-[0-9]{2}'
             '(Z|[+-](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+-]14(:?00)?)[ \t\n\v\f\r]*'
         )
-        THEN within_years(make_timestamp(epoch_us(TRY_CAST(
-            regexp_replace(raw, '^[ \t\n\v\f\r]*(.{10})(Z|[^ \t\n\v\f\r]*)[ \t\n\v\f\r]*$', '\1 00:00:00\2') AS TIMESTAMPTZ))))
+        THEN within_years(as_instant(regexp_replace(clean_text(raw), '^.{10}', '\0 00:00:00')))
     END;

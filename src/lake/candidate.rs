@@ -4,7 +4,10 @@
 //! prepares one log entry a changed table, puts snapshot n+1 create-only, then copies the entries
 //! into the tables' logs. A writer that dies after the put leaves copying to the next one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
 
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt};
@@ -47,6 +50,8 @@ pub struct Candidate {
     base: Option<Snapshot>,
     changes: BTreeMap<TableName, TableChange>,
     dropped: BTreeSet<TableName>,
+    /// The base's tables as read so far: log replay is paid once.
+    base_files: Mutex<BTreeMap<TableName, TableFiles>>,
 }
 
 impl Candidate {
@@ -60,6 +65,7 @@ impl Candidate {
             base,
             changes: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            base_files: Mutex::default(),
         })
     }
 
@@ -104,10 +110,19 @@ impl Candidate {
 
     /// A table's files in the base snapshot.
     pub async fn base_files(&self, table: &TableName) -> Result<Option<TableFiles>> {
-        match self.base.as_ref().and_then(|base| base.tables.get(table)) {
-            Some(state) => self.lake.table_files(table, state).await.map(Some),
-            None => Ok(None),
+        let Some(state) = self.base.as_ref().and_then(|base| base.tables.get(table)) else { return Ok(None) };
+        let known = self.base_files.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
+        let files = self.lake.table_files(table, state).await?;
+        self.base_files.lock().unwrap_or_else(PoisonError::into_inner).insert(table.clone(), files.clone());
+        Ok(Some(files))
+    }
+
+    /// Bytes of the data files that this candidate adds.
+    pub fn bytes_added(&self) -> u64 {
+        self.changes.values().flat_map(|change| &change.added).map(|file| file.bytes).sum()
     }
 
     pub fn record(&mut self, table: TableName, change: TableChange) {

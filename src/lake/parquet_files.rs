@@ -152,6 +152,23 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Deletes what was written: the rows turned out to be wanted otherwise.
+    pub async fn abandon(mut self) -> Result<()> {
+        self.batches.clear();
+        self.rows = 0;
+        while !self.encoding.is_empty() {
+            self.collect_one().await?;
+        }
+        for file in &self.done {
+            let path = match &self.naming {
+                Naming::Table { folder, .. } => Path::from(format!("{folder}/{}", file.path)),
+                Naming::Changes { .. } => Path::from(file.path.as_str()),
+            };
+            self.lake.delete(&path).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the last file and waits for all of them; in the order of their rows.
     pub async fn finish(mut self) -> Result<Vec<FileEntry>> {
         self.cut().await?;
@@ -171,14 +188,14 @@ fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
         .set_statistics_truncate_length(Some(128))
         .build();
     let stored = Arc::new(writer_schema(schema));
+    let mut bytes = Vec::new();
     let mut writer =
-        ArrowWriter::try_new(Vec::new(), Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
+        ArrowWriter::try_new(&mut bytes, Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
     for batch in batches {
         writer.write(&to_stored(batch, &stored)?).map_err(|e| failed(&e))?;
     }
-    let metadata = writer.finish().map_err(|e| failed(&e))?;
+    let metadata = writer.close().map_err(|e| failed(&e))?;
     let stats = statistics(&stored, &metadata).map_err(|e| failed(&e))?;
-    let bytes = writer.into_inner().map_err(|e| failed(&e))?;
     Ok((Bytes::from(bytes), stats))
 }
 

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DFSchema, Statistics, stats::Precision},
+    common::{Constraint, Constraints, DFSchema, Statistics, stats::Precision},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
@@ -27,6 +27,7 @@ pub struct LakeTable {
     folder: Path,
     table: TableFiles,
     store: ObjectStoreUrl,
+    key: Constraints,
 }
 
 impl fmt::Debug for LakeTable {
@@ -37,7 +38,18 @@ impl fmt::Debug for LakeTable {
 
 impl LakeTable {
     pub fn new(lake: &Lake, folder: Path, table: TableFiles) -> DataFusionResult<Self> {
-        Ok(Self { folder, table, store: ObjectStoreUrl::parse(lake.url.as_str())? })
+        Ok(Self { folder, table, store: ObjectStoreUrl::parse(lake.url.as_str())?, key: Constraints::default() })
+    }
+
+    /// Tells the engine that these columns are together unique and never NULL.
+    #[must_use]
+    pub fn with_key(mut self, columns: &[String]) -> Self {
+        let positions: Option<Vec<usize>> =
+            columns.iter().map(|column| self.table.schema.index_of(column).ok()).collect();
+        if let Some(positions) = positions.filter(|positions| !positions.is_empty()) {
+            self.key = Constraints::new_unverified(vec![Constraint::PrimaryKey(positions)]);
+        }
+        self
     }
 
     fn partitioned(&self, file: &FileEntry) -> PartitionedFile {
@@ -51,6 +63,10 @@ impl LakeTable {
 impl TableProvider for LakeTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.table.schema)
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.key)
     }
 
     fn table_type(&self) -> TableType {

@@ -9,6 +9,7 @@
 //! | schema | `version` | the column that orders the versions of a key | `updated_at` |
 //! | schema | `history` | keep every version for type-2 dimensions | `false` |
 //! | schema | `csv` | `{delimiter, quote}` | `,` and `"` |
+//! | schema | `waitsFor` | `{column, entity}`: current rows without that row are counted as waiting | none |
 //! | property | `normaliser` | how a value is cleaned | by `logicalType` |
 //! | property | `aliases` | spellings of a status, from: to | none |
 //! | property | `default` | the text that replaces NULL | none |
@@ -21,7 +22,7 @@ use sha2::{Digest, Sha256};
 use smelt_clean::{ColumnSpec, CsvDialect, EntitySpec, Kind};
 
 use super::{Document, escape, files_below};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, SourceFile, nearest};
 
 /// The name of a source entity, such as `orders`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +63,10 @@ pub struct Contract {
     pub csv: CsvDialect,
     pub freshness: Option<Freshness>,
     pub quality: Vec<QualityRule>,
+    /// What current rows wait for, which the run report counts.
+    pub waits_for: Option<WaitsFor>,
+    /// The file's text, for complaints that come later.
+    pub source: SourceFile,
     /// Changes exactly when the entity's rows might: then it is replayed from raw.
     pub fingerprint: String,
 }
@@ -79,6 +84,17 @@ pub struct QualityRule {
     pub column: Option<String>,
     pub check: RuleCheck,
     pub severity: Severity,
+    /// Where the contract says it, in bytes of the file.
+    pub span: std::ops::Range<usize>,
+}
+
+/// An entity whose rows wait for a row of another, as items do for their order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitsFor {
+    /// The column that holds the other's key.
+    pub column: String,
+    pub entity: String,
 }
 
 /// What is counted, and how many are allowed.
@@ -227,6 +243,7 @@ struct ObjectSettings {
     #[serde(default)]
     history: bool,
     csv: Option<CsvSettings>,
+    waits_for: Option<WaitsFor>,
 }
 
 #[derive(Deserialize)]
@@ -318,6 +335,7 @@ fn read(document: &Document) -> Result<Contract> {
                 column: Some(column.name.clone()),
                 check: RuleCheck::Duplicates { columns: vec![column.name.clone()], at_most: 0 },
                 severity: Severity::Error,
+                span: document.span(&format!("{pointer}/unique")),
             });
         }
         for (rule, written) in column.quality.iter().enumerate() {
@@ -383,6 +401,8 @@ fn read(document: &Document) -> Result<Contract> {
         csv,
         freshness,
         quality,
+        waits_for: settings.waits_for,
+        source: document.file.clone(),
         fingerprint,
     })
 }
@@ -569,7 +589,7 @@ fn quality_rule(
         Some(column) => format!("{column}_{metric}"),
         None => metric.to_owned(),
     });
-    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity }))
+    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity, span: document.span(pointer) }))
 }
 
 fn freshness(document: &Document, slas: &[Sla]) -> Result<Option<Freshness>> {

@@ -74,6 +74,18 @@ impl EntityTables {
         }
     }
 
+    /// The columns that are together unique in one of the tables; `None` for other tables.
+    pub fn key(&self, contract: &Contract, table: &TableName) -> Option<Vec<String>> {
+        let name = |&column: &usize| contract.spec.columns[column].name.clone();
+        let key: Vec<String> = contract.spec.key.iter().map(name).collect();
+        if *table == self.cleaned {
+            return Some(key);
+        }
+        // One event a key and version; without history there is one tombstone a key, too.
+        (*table == self.tombstones || Some(table) == self.history.as_ref())
+            .then(|| key.into_iter().chain([name(&contract.spec.version)]).collect())
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &TableName> {
         [&self.cleaned, &self.tombstones, &self.quarantine].into_iter().chain(&self.history)
     }

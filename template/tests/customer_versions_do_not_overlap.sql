@@ -5,7 +5,7 @@ WITH versions AS (
         customer_key,
         valid_from,
         valid_to,
-        LEAD(valid_from) OVER (PARTITION BY customer_id ORDER BY valid_from, customer_key) AS next_valid_from
+        LEAD(valid_from) OVER (PARTITION BY customer_id ORDER BY valid_from) AS next_valid_from
     FROM {{ ref('dim_customers') }}
     WHERE valid_from < valid_to
 )

@@ -5,7 +5,7 @@ WITH versions AS (
         product_key,
         valid_from,
         valid_to,
-        LEAD(valid_from) OVER (PARTITION BY product_id ORDER BY valid_from, product_key) AS next_valid_from
+        LEAD(valid_from) OVER (PARTITION BY product_id ORDER BY valid_from) AS next_valid_from
     FROM {{ ref('dim_products') }}
     WHERE valid_from < valid_to
 )

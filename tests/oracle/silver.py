@@ -5,7 +5,7 @@ the order of arrival over the whole lake), `batch`, `path`, `position`, `readabl
 column under its own name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import duckdb
 
@@ -50,7 +50,7 @@ class Entity:
     """The business key comes first."""
     required: list[str]
     """Besides the key and `updated_at`."""
-    has_history: bool = field(default=False)
+    has_history: bool = False
 
     @property
     def key(self) -> str:

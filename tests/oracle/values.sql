@@ -77,6 +77,16 @@ CREATE MACRO zone_minutes(zone) AS
 CREATE MACRO within_years(instant) AS
     CASE WHEN year(instant) BETWEEN 1 AND 9999 THEN instant END;
 
+-- Text of another form has the day ''.
+CREATE MACRO timestamp_parts(value) AS
+    regexp_extract(
+        value,
+        '^([0-9]{4}-[0-9]{2}-[0-9]{2})'
+        '(?:[T ]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?))?'
+        '(Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?$',
+        ['day', 'time', 'zone']
+    );
+
 CREATE MACRO instant_from_parts(day, time, zone) AS
     CASE
         WHEN day >= '0001' AND abs(zone_minutes(zone)) <= 14 * 60 THEN within_years(
@@ -85,19 +95,12 @@ CREATE MACRO instant_from_parts(day, time, zone) AS
         )
     END;
 
-CREATE MACRO timestamp_pattern() AS
-    '^([0-9]{4}-[0-9]{2}-[0-9]{2})'
-    || '(?:[T ]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?))?'
-    || '(Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?$';
-
 CREATE MACRO parse_timestamp(value) AS
     CASE
         WHEN regexp_full_match(value, '[0-9]{10}') THEN make_timestamp(CAST(value AS BIGINT) * 1000000)
         WHEN regexp_full_match(value, '[0-9]{13}') THEN make_timestamp(CAST(value AS BIGINT) * 1000)
-        WHEN regexp_matches(value, timestamp_pattern()) THEN instant_from_parts(
-            regexp_extract(value, timestamp_pattern(), 1),
-            regexp_extract(value, timestamp_pattern(), 2),
-            regexp_extract(value, timestamp_pattern(), 3)
+        ELSE instant_from_parts(
+            timestamp_parts(value).day, timestamp_parts(value).time, timestamp_parts(value).zone
         )
     END;
 

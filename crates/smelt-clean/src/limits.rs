@@ -8,6 +8,9 @@ pub struct Limits {
     pub max_record_bytes: usize,
     /// A block is handed on once it holds this many bytes and at least one whole record.
     pub block_bytes: usize,
+    /// A block is handed on once it holds this many records: short ones take more memory when
+    /// cleaned, and most when rejected, than in the file.
+    pub block_records: usize,
     /// How much of a rejected record is kept.
     pub kept_record_bytes: usize,
     /// How much of a value or an unknown column's name is kept in a reason or a report.
@@ -24,6 +27,7 @@ impl Default for Limits {
         Self {
             max_record_bytes: 16 << 20,
             block_bytes: 1 << 20,
+            block_records: 16_384,
             kept_record_bytes: 1 << 20,
             kept_value_bytes: 256,
             unknown_columns: 1_000,

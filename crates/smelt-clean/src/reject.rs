@@ -81,7 +81,7 @@ impl fmt::Display for Reason {
                 column,
                 kind,
                 value,
-            } => write!(formatter, "`{column}` is not a {kind}: `{value}`"),
+            } => write!(formatter, "`{column}` is not valid as {kind}: `{value}`"),
             Self::BelowMinimum {
                 column,
                 value,

@@ -252,7 +252,7 @@ pub enum SpecError {
     NoKey,
     #[error("there is no column number {index}")]
     NoSuchColumn { index: usize },
-    #[error("`{column}` orders the images of a row, so it must be a timestamp, not a {kind}")]
+    #[error("`{column}` orders the images of a row, so its kind must be timestamp, not {kind}")]
     VersionKind { column: String, kind: &'static str },
     #[error(
         "`{column}` cannot be DECIMAL({precision},{scale}): precision is 1 to 38, scale 0 to precision"
@@ -266,7 +266,7 @@ pub enum SpecError {
         "status alias `{alias}` of `{column}` never applies: write it once, in lower case, with `_` for spaces and hyphens"
     )]
     Alias { column: String, alias: String },
-    #[error("the {role} of `{column}` is not a {kind}: `{text}`")]
+    #[error("the {role} of `{column}` is not valid as {kind}: `{text}`")]
     Value {
         column: String,
         role: &'static str,
@@ -274,7 +274,7 @@ pub enum SpecError {
         text: String,
     },
     #[error(
-        "`{column}` cannot have a {role}: only money, counts and timestamps have an order, not a {kind}"
+        "`{column}` cannot have a {role}: only money, counts and timestamps have an order, {kind} has none"
     )]
     Unordered {
         column: String,

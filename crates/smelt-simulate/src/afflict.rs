@@ -17,7 +17,8 @@ pub(crate) const STRAGGLER_DAYS: i64 = ORDINARY_DAYS + 150;
 
 /// Chance that a record of a straggler comes weeks or months late.
 const STRAGGLING: f64 = 0.25;
-/// Share of the late records that are stragglers' ones, so that `late` is about kept.
+/// Chance of being a straggler, for a rate `late` of 1: a fifth as many records come months late
+/// as come late by minutes or days.
 const STRAGGLERS: f64 = 0.8;
 
 /// Set in the ordinal of a record that rivals another one.

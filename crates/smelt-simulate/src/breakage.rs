@@ -57,7 +57,10 @@ pub(crate) fn choose(layout: &Layout, deleted: bool, dice: &mut Dice) -> BrokenK
     };
     // Nobody looks at the values of a delete.
     let valued = u32::from(!deleted);
-    let has_money = layout.known().iter().any(|column| column.kind == Kind::Money);
+    let has_money = layout
+        .known()
+        .iter()
+        .any(|column| column.kind == Kind::Money);
     *dice.weighted(&[
         (Broken::Malformed, 25 * json),
         (Broken::NotAnObject, 8 * json),
@@ -101,13 +104,7 @@ pub(crate) fn apply(
                 is_looked_at(index, column) && !bad_texts(column.kind, layout.times).is_empty()
             };
             let Some(index) = find(&parses, &mut speller.dice) else {
-                return apply(
-                    BrokenKind::MissingRequired,
-                    cells,
-                    layout,
-                    deleted,
-                    speller,
-                );
+                return apply(BrokenKind::MissingRequired, cells, layout, deleted, speller);
             };
             let texts = bad_texts(layout.known()[index].kind, layout.times);
             cells[index] = number_or_text(speller.dice.pick(texts), &mut speller.dice);

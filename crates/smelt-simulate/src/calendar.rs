@@ -136,7 +136,10 @@ impl Calendar {
 
     /// When an order is placed; `unit` (below 1) is its place among its neighbours.
     pub(crate) fn placed_at(&self, order: u64, unit: f64) -> Micros {
-        let day = self.orders_before.partition_point(|&before| before <= order) - 1;
+        let day = self
+            .orders_before
+            .partition_point(|&before| before <= order)
+            - 1;
         let first = self.orders_before[day];
         let count = self.orders_before.get(day + 1).map_or(1, |end| end - first);
         let share = ((order - first) as f64 + unit) / count as f64;

@@ -12,6 +12,9 @@ use crate::entity::Entity;
 use crate::shop::{Shop, arrival, hold_member};
 use crate::vocabulary::{COUNTRIES, Country, FIRST_NAMES, LAST_NAMES, MAIL_DOMAINS};
 
+/// A customer joins less than so many days before the order that made them join.
+const LEAD_DAYS: i64 = 3;
+
 impl Shop {
     fn customers_in_all(&self) -> u64 {
         (self.options.orders / 6).max(1)
@@ -22,11 +25,17 @@ impl Shop {
     }
 
     /// How many customers have joined by the time when so many orders are placed.
-    pub(crate) fn customers_after(&self, orders: u64) -> u64 {
+    fn customers_after(&self, orders: u64) -> u64 {
         let early = self.early_customers();
         let later = u128::from(self.customers_in_all() - early);
         let joined = later * u128::from(orders) / u128::from(self.options.orders.max(1));
         early + joined as u64
+    }
+
+    /// How many customers can have records in this extract or an earlier one.
+    pub(crate) fn customers_by(&self, extract: u32) -> u64 {
+        let orders = self.calendar.days_back(extract, -LEAD_DAYS..1).end;
+        self.customers_after(orders)
     }
 
     /// When a customer joins.
@@ -80,12 +89,7 @@ impl Shop {
         }
         let from = records.len();
         let mut customer = self.new_customer(number, created_at, dice);
-        records.push(Draft::new(
-            Body::Customer(customer),
-            number,
-            0,
-            created_at,
-        ));
+        records.push(Draft::new(Body::Customer(customer), number, 0, created_at));
 
         let mut updated_at = created_at;
         let changes = dice.few(self.options.member_changes, 50);
@@ -128,10 +132,13 @@ impl Shop {
 
     fn new_customer(&self, number: u64, created_at: Micros, dice: &mut Dice) -> Customer {
         let country = self.home(number);
+        let first_name = dice.pick(FIRST_NAMES);
+        let last_name = dice.pick(LAST_NAMES);
+        let mail_domain = *dice.weighted(MAIL_DOMAINS);
         Customer {
-            first_name: dice.pick(FIRST_NAMES),
-            last_name: dice.pick(LAST_NAMES),
-            mail_domain: *dice.weighted(MAIL_DOMAINS),
+            first_name,
+            last_name,
+            mail_domain,
             mail_number: dice.below(1_000) as u32,
             phone: (!dice.chance(0.2)).then(|| dice.below(900_000_000) as u32),
             country,

@@ -38,7 +38,7 @@ pub(crate) fn dress(shop: &Shop, draft: &Draft, layout: &Layout) -> Row {
         ..
     } = dresser;
     if layout.operations {
-        let first = draft.ordinal & 0xffff == 0;
+        let first = draft.ordinal.trailing_zeros() >= 16;
         cells.push(speller.operation(draft.deleted, first));
     }
     if layout.drifted {
@@ -153,7 +153,11 @@ impl Dresser<'_> {
         self.key(Entity::Shipments, self.number, shipment.sequence);
         self.key(Entity::Orders, self.number, 0);
         self.text(Some(shipment.carrier.into()));
-        self.text(shipment.tracking.map(|number| format!("{number:012}").into()));
+        self.text(
+            shipment
+                .tracking
+                .map(|number| format!("{number:012}").into()),
+        );
         self.status(shipment.status);
         self.time(shipment.shipped_at);
         self.time(shipment.delivered_at);
@@ -210,9 +214,13 @@ impl Dresser<'_> {
 
 /// The letters of a name that go into an address; some mail systems take more than ASCII.
 fn mail_name(name: &str) -> String {
-    let letters = name.chars().filter(|letter| letter.is_ascii_alphabetic());
+    let letters = name.chars().filter(char::is_ascii_alphabetic);
     let ascii: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
-    if ascii.is_empty() { name.to_owned() } else { ascii }
+    if ascii.is_empty() {
+        name.to_owned()
+    } else {
+        ascii
+    }
 }
 
 /// A postal code of this pattern: a digit for each `#`, a letter for each `A`.

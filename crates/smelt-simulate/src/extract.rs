@@ -23,7 +23,7 @@ const DISORDER: Micros = 20 * MINUTE;
 
 pub(crate) struct Extract<'a> {
     shop: &'a Shop,
-    extract: u32,
+    number: u32,
     files: [Option<EntityFile>; 6],
     pending: Vec<Draft>,
     scratch: Vec<Draft>,
@@ -58,13 +58,11 @@ impl<'a> Extract<'a> {
         }
         Ok(Self {
             shop,
-            extract,
+            number: extract,
             files,
             pending: Vec::new(),
             scratch: Vec::new(),
-            dice: shop
-                .seed
-                .dice(Purpose::Shuffle, u64::from(extract), part),
+            dice: shop.seed.dice(Purpose::Shuffle, u64::from(extract), part),
             summary,
         })
     }
@@ -73,11 +71,13 @@ impl<'a> Extract<'a> {
     pub(crate) fn take(&mut self, life: &[Draft]) -> Result<(), SimulateError> {
         let mut customer_arrival = None;
         for record in life {
-            if record.extract != self.extract {
+            if record.extract != self.number {
                 continue;
             }
             let mut record = *record;
-            if let Body::Order(order) = record.body {
+            if let Body::Order(order) = record.body
+                && !record.deleted
+            {
                 // Looked up here, as few of the lives looked at have a record in this extract.
                 let arrival = *customer_arrival.get_or_insert_with(|| {
                     self.shop
@@ -152,7 +152,9 @@ impl EntityFile {
                 _ => Times::Text,
             },
             operations: has_operations(&options.defects),
-            drifted: shop.drifts_from(entity).is_some_and(|first| first <= extract),
+            drifted: shop
+                .drifts_from(entity)
+                .is_some_and(|first| first <= extract),
             messy: options.defects.messy,
         };
         let outer = match options.format {
@@ -187,17 +189,4 @@ impl EntityFile {
 /// A shop without defects has no use for an `_op` column.
 fn has_operations(defects: &Defects) -> bool {
     defects.deletes > 0.0 || defects.broken > 0.0 || defects.messy > 0.0
-}
-
-/// How the names of all files end.
-pub(crate) fn extension(format: Format, compression: Compression) -> &'static str {
-    match (format, compression) {
-        (Format::JsonLines, Compression::None) => "jsonl",
-        (Format::JsonLines, Compression::Gzip) => "jsonl.gz",
-        (Format::JsonLines, Compression::Zstd) => "jsonl.zst",
-        (Format::Csv, Compression::None) => "csv",
-        (Format::Csv, Compression::Gzip) => "csv.gz",
-        (Format::Csv, Compression::Zstd) => "csv.zst",
-        (Format::Parquet, _) => "parquet",
-    }
 }

@@ -14,7 +14,7 @@
 //! - `afflict`: what goes wrong on the way: deletes, rivals, delays, repeats.
 //! - `dress`, `spelling`, `timestamps`, `breakage`, `row`: how a record is written.
 //! - `encode`, `output_file`: how a file is written.
-//! - `extract`, `simulate`: which record goes into which file.
+//! - `places`, `extract`, `simulate`: which record goes into which file, and where.
 //!
 //! ```no_run
 //! use smelt_simulate::{Options, simulate};
@@ -24,6 +24,8 @@
 //! println!("{} records in {} files", summary.records(), summary.files());
 //! # Ok::<(), smelt_simulate::SimulateError>(())
 //! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod afflict;
 mod breakage;
@@ -39,6 +41,7 @@ mod extract;
 mod options;
 mod orders;
 mod output_file;
+mod places;
 mod products;
 mod row;
 mod shop;

@@ -40,7 +40,15 @@ const LINES: &[(u32, u32)] = &[
     (20, 7),
 ];
 
-const QUANTITIES: &[(i64, u32)] = &[(1, 780), (2, 130), (3, 45), (4, 25), (6, 12), (12, 6), (50, 2)];
+const QUANTITIES: &[(i64, u32)] = &[
+    (1, 780),
+    (2, 130),
+    (3, 45),
+    (4, 25),
+    (6, 12),
+    (12, 6),
+    (50, 2),
+];
 
 /// When the things happen that an order goes through.
 struct Course {
@@ -328,9 +336,10 @@ impl Making<'_> {
             };
             let shipped = self.course.shipped + behind;
             let delivered = self.course.delivered + behind;
+            let carrier = *self.dice.weighted(CARRIERS);
             let mut shipment = Shipment {
                 sequence,
-                carrier: *self.dice.weighted(CARRIERS),
+                carrier,
                 tracking: None,
                 status: Some(status::PENDING),
                 shipped_at: None,
@@ -371,8 +380,11 @@ fn mark_orphans(records: &mut [Draft], shop: &Shop) {
     let orders = |record: &&Draft| record.body.entity() == Entity::Orders;
     let order_arrival = arrival(records.iter().filter(orders));
     for record in records {
-        let waits_for = |arrival: Option<u32>| arrival.is_none_or(|arrival| record.extract < arrival);
+        let waits_for =
+            |arrival: Option<u32>| arrival.is_none_or(|arrival| record.extract < arrival);
         record.marks.orphan = match record.body {
+            // What is left of a deleted row refers to nothing.
+            _ if record.deleted => false,
             Body::Item(item) => {
                 waits_for(order_arrival) || waits_for(shop.catalogue.arrival(item.product))
             }

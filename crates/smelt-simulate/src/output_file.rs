@@ -59,7 +59,9 @@ impl OutputFile {
             Stream::Gzip(encoder) => encoder.finish()?,
             Stream::Zstd(encoder) => encoder.finish()?,
         };
-        let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = buffer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         let bytes = file.metadata()?.len();
         fs::rename(&self.unfinished.0, &self.path)?;
         Ok(bytes)
@@ -96,5 +98,27 @@ impl Write for OutputFile {
             Stream::Gzip(stream) => stream.flush(),
             Stream::Zstd(stream) => stream.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_name_when_finished_and_is_gone_when_given_up() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut given_up = OutputFile::create(&path, Compression::None).unwrap();
+        given_up.write_all(b"half").unwrap();
+        drop(given_up);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let mut file = OutputFile::create(&path, Compression::None).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert!(!path.exists());
+        assert_eq!(file.finish().unwrap(), 5);
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

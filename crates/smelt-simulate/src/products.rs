@@ -10,6 +10,18 @@ use crate::options::Options;
 use crate::shop::{arrival, hold_member};
 use crate::vocabulary::{ADJECTIVES, BRANDS, CATEGORIES, LIST_CURRENCIES};
 
+/// How names of products end, each with its share.
+const SUFFIXES: &[(&str, u32)] = &[
+    ("", 180),
+    (", 2-pack", 8),
+    (" \"Pro\"", 4),
+    (" 🌿", 3),
+    ("\nLimited edition", 2),
+    (" \\ refill", 2),
+    // White space that is none of the six which cleaning removes.
+    ("\u{a0}", 1),
+];
+
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     products: Vec<Life>,
@@ -132,24 +144,21 @@ fn new_product(created_at: Micros, dice: &mut Dice) -> Product {
     } else {
         price
     };
+    let brand = dice.pick(BRANDS);
+    let adjective = dice.pick(ADJECTIVES);
+    let thing = dice.pick(category.things);
+    let suffix = *dice.weighted(SUFFIXES);
+    let cost = (!dice.chance(0.03)).then(|| price * dice.between(40, 78) / 100);
+    let currency = *dice.weighted(LIST_CURRENCIES);
     Product {
-        brand: dice.pick(BRANDS),
-        adjective: dice.pick(ADJECTIVES),
-        thing: dice.pick(category.things),
-        suffix: *dice.weighted(&[
-            ("", 180),
-            (", 2-pack", 8),
-            (" \"Pro\"", 4),
-            (" 🌿", 3),
-            ("\nLimited edition", 2),
-            (" \\ refill", 2),
-            // White space that is none of the six which cleaning removes.
-            ("\u{a0}", 1),
-        ]),
+        brand,
+        adjective,
+        thing,
+        suffix,
         category: category.name,
         price,
-        cost: (!dice.chance(0.03)).then(|| price * dice.between(40, 78) / 100),
-        currency: *dice.weighted(LIST_CURRENCIES),
+        cost,
+        currency,
         active: (!dice.chance(0.05)).then_some(true),
         created_at,
     }

@@ -6,10 +6,8 @@
 //! and the stragglers of the last months. So nothing is kept between tasks, memory is bounded by
 //! the records that one extract holds to sort them, and the number of threads shows nowhere.
 
-use std::fs;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -19,9 +17,10 @@ use crate::calendar::HISTORY;
 use crate::dice::Purpose;
 use crate::entity::Entity;
 use crate::error::SimulateError;
-use crate::extract::{Extract, extension};
+use crate::extract::Extract;
 use crate::options::Options;
 use crate::output_file;
+use crate::places::{self, Places, part_name};
 use crate::shop::Shop;
 use crate::summary::Summary;
 
@@ -67,11 +66,15 @@ pub fn simulate(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, SimulateError> {
     options.check()?;
-    prepare(out, options.overwrite)?;
+    places::prepare(out, options.overwrite)?;
     let shop = Shop::new(options);
     let tasks = tasks(&shop);
     let places = Places::new(options, out);
-    places.create(&shop, &tasks)?;
+    for task in &tasks {
+        for &entity in task.entities() {
+            places.create_folder(&shop, entity, task.extract())?;
+        }
+    }
     let mut summary = run(&shop, &tasks, &places, progress)?;
     redeliver(&shop, &tasks, &places, &mut summary)?;
     Ok(summary)
@@ -94,7 +97,7 @@ fn tasks(shop: &Shop) -> Vec<Task> {
     let mut tasks = Vec::new();
     if shop.options.history_days > 0 {
         let orders = shop.calendar.orders_in_history();
-        let customers = shop.customers_after(orders);
+        let customers = shop.customers_by(HISTORY);
         let orders = parts(orders, ORDERS_IN_PART);
         tasks.extend(orders.map(|(part, orders)| Task::Orders { part, orders }));
         let customers = parts(customers, CUSTOMERS_IN_PART);
@@ -138,10 +141,7 @@ impl Task {
     fn customers(&self, shop: &Shop) -> Range<u64> {
         match self {
             Self::Customers { customers, .. } => customers.clone(),
-            Self::Day { extract } => {
-                let orders = shop.calendar.days_back(*extract, 0..1).end;
-                0..shop.customers_after(orders)
-            }
+            Self::Day { extract } => 0..shop.customers_by(*extract),
             _ => 0..0,
         }
     }
@@ -179,7 +179,12 @@ impl Task {
         let files = self
             .entities()
             .iter()
-            .map(|&entity| (entity, places.file(shop, entity, self.extract(), self.part())))
+            .map(|&entity| {
+                (
+                    entity,
+                    places.file(shop, entity, self.extract(), self.part()),
+                )
+            })
             .collect();
         let mut extract = Extract::create(shop, self.extract(), self.part(), files)?;
         let mut teller = Teller::new(tell);
@@ -342,7 +347,11 @@ fn redeliver(
             } else {
                 continue;
             };
-            let name = format!("{}-redelivered-{name}.{}", entity.name(), places.extension);
+            let name = format!(
+                "{}-redelivered-{name}.{}",
+                entity.name(),
+                places.extension()
+            );
             let to = places.day(shop, extract).join(name);
             let bytes = output_file::copy(&from, &to).map_err(SimulateError::io("write", &to))?;
             let counts = summary.entity_mut(entity);
@@ -353,76 +362,53 @@ fn redeliver(
     Ok(())
 }
 
-/// Where files go.
-struct Places {
-    history: PathBuf,
-    daily: PathBuf,
-    extension: &'static str,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Places {
-    fn new(options: &Options, out: &Path) -> Self {
-        Self {
-            history: out.join("history"),
-            daily: out.join("daily"),
-            extension: extension(options.format, options.compression),
+    #[test]
+    fn every_record_of_every_life_is_in_exactly_one_file() {
+        // Long enough for records that come half a year late.
+        let options = Options {
+            orders: 900,
+            history_days: 20,
+            daily_days: 260,
+            ..Options::nastiest()
+        };
+        let out = tempfile::TempDir::new().unwrap();
+        let summary = simulate(&options, out.path(), &mut |_| ()).unwrap();
+        let shop = Shop::new(&options);
+        let mut records = Vec::new();
+        for order in 0..options.orders {
+            shop.order_life(order, &mut records);
         }
-    }
-
-    fn day(&self, shop: &Shop, extract: u32) -> PathBuf {
-        let date = shop.calendar.date_of_extract(extract);
-        self.daily.join(date.to_string())
-    }
-
-    fn file(&self, shop: &Shop, entity: Entity, extract: u32, part: u64) -> PathBuf {
-        let extension = self.extension;
-        if extract == HISTORY {
-            let name = format!("{}.{extension}", part_name(part));
-            self.history.join(entity.name()).join(name)
-        } else {
-            let name = format!("{}.{extension}", entity.name());
-            self.day(shop, extract).join(name)
+        for customer in 0..shop.customers_by(shop.calendar.extracts() - 1) {
+            shop.customer_life(customer, &mut records);
         }
-    }
-
-    /// Makes all folders.
-    fn create(&self, shop: &Shop, tasks: &[Task]) -> Result<(), SimulateError> {
-        for task in tasks {
-            for &entity in task.entities() {
-                let file = self.file(shop, entity, task.extract(), task.part());
-                if let Some(folder) = file.parent() {
-                    fs::create_dir_all(folder).map_err(SimulateError::io("create", folder))?;
-                }
-            }
+        records.extend(shop.catalogue.records().flatten());
+        assert!(
+            records
+                .iter()
+                .all(|record| record.delivered_at >= record.updated_at)
+        );
+        for entity in Entity::ALL {
+            let made = records
+                .iter()
+                .filter(|record| record.body.entity() == entity);
+            let counts = summary.entity(entity);
+            let torn = counts.broken.get(&crate::BrokenKind::Torn).unwrap_or(&0);
+            assert_eq!(made.count() as u64, counts.records - torn, "{entity:?}");
         }
-        Ok(())
+        let months = records
+            .iter()
+            .filter(|record| record.delivered_at > record.updated_at + 60 * crate::calendar::DAY);
+        assert!(months.count() > 50);
     }
-}
 
-fn part_name(part: u64) -> String {
-    format!("part-{part:04}")
-}
-
-/// Sees to it that the output folder exists and has nothing in the way.
-fn prepare(out: &Path, overwrite: bool) -> Result<(), SimulateError> {
-    fs::create_dir_all(out).map_err(SimulateError::io("create", out))?;
-    let mut entries = fs::read_dir(out).map_err(SimulateError::io("read", out))?;
-    if entries.next().is_none() {
-        return Ok(());
+    #[test]
+    fn parts_cover_all_things_once() {
+        let all: Vec<_> = parts(10, 4).collect();
+        assert_eq!(all, [(0, 0..4), (1, 4..8), (2, 8..10)]);
+        assert_eq!(parts(0, 4).count(), 0);
     }
-    if !overwrite {
-        return Err(SimulateError::NotEmpty {
-            path: out.to_path_buf(),
-        });
-    }
-    for folder in ["history", "daily"] {
-        let folder = out.join(folder);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(SimulateError::io("remove", &folder)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

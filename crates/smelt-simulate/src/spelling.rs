@@ -125,7 +125,9 @@ impl Speller {
                 (0, 1..) => format!(".{rest:02}").trim_end_matches('0').to_owned(),
                 (_, 0) if self.dice.chance(0.5) => format!("{whole}."),
                 (_, 0) => whole.to_string(),
-                _ => format!("{whole}.{rest:02}").trim_end_matches('0').to_owned(),
+                _ => format!("{whole}.{rest:02}")
+                    .trim_end_matches('0')
+                    .to_owned(),
             },
             5 => format!("+{whole}.{rest:02}"),
             6 => format!("00{whole}.{rest:02}"),
@@ -216,7 +218,11 @@ impl Speller {
         };
         let oddly = self.oddly();
         if !deleted && self.dice.chance(0.7) {
-            return if oddly { self.null() } else { Cell::Absent };
+            return match self.dice.below(4) {
+                0 if oddly => Cell::Null,
+                1 | 2 if oddly => Cell::Text(self.dice.pick(&["", " ", "\t\n"]).into()),
+                _ => Cell::Absent,
+            };
         }
         if !oddly {
             return Cell::Text(letter.into());
@@ -261,7 +267,11 @@ fn capitalised(text: &str, separator: char) -> String {
         .map(|letter| {
             let capital = previous == separator;
             previous = letter;
-            if capital { letter.to_ascii_uppercase() } else { letter }
+            if capital {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            }
         })
         .collect()
 }

@@ -8,7 +8,7 @@ WITH product_versions AS (
         product_key,
         unit_cost,
         valid_from,
-        LEAD(valid_from) OVER (PARTITION BY product_id ORDER BY valid_from, product_key) AS next_valid_from
+        LEAD(valid_from) OVER (PARTITION BY product_id ORDER BY valid_from) AS next_valid_from
     FROM {{ ref('dim_products') }}
 ),
 

@@ -7,7 +7,7 @@ WITH customer_versions AS (
         customer_id,
         customer_key,
         valid_from,
-        LEAD(valid_from) OVER (PARTITION BY customer_id ORDER BY valid_from, customer_key) AS next_valid_from
+        LEAD(valid_from) OVER (PARTITION BY customer_id ORDER BY valid_from) AS next_valid_from
     FROM {{ ref('dim_customers') }}
 ),
 

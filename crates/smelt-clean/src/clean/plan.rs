@@ -84,11 +84,14 @@ impl Column {
         };
         let bound = |role, text| match parse(role, text)? {
             None => Ok(None),
-            Some(value) => value.number().map(Some).ok_or_else(|| SpecError::Unordered {
-                column: column.name.clone(),
-                role,
-                kind: column.kind.name(),
-            }),
+            Some(value) => value
+                .number()
+                .map(Some)
+                .ok_or_else(|| SpecError::Unordered {
+                    column: column.name.clone(),
+                    role,
+                    kind: column.kind.name(),
+                }),
         };
         let default = parse("default", &column.default)?;
         let minimum = bound("minimum", &column.minimum)?.unwrap_or(i128::MIN);

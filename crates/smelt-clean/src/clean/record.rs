@@ -68,13 +68,10 @@ impl<'a> Record<'a> {
         match value {
             Raw::Text(text) => Raw::Text(white_space::trim(text)),
             Raw::Rebuilt { start, end } => {
-                let text = self.rebuilt[start..end].as_bytes();
-                let is_white_space = |byte: &&u8| white_space::is_white_space(**byte);
-                let leading = text.iter().take_while(is_white_space).count();
-                let trailing = text[leading..].iter().rev().take_while(is_white_space).count();
+                let trimmed = white_space::trimmed(&self.rebuilt[start..end]);
                 Raw::Rebuilt {
-                    start: start + leading,
-                    end: end - trailing,
+                    start: start + trimmed.start,
+                    end: start + trimmed.end,
                 }
             }
             Raw::Null | Raw::Instant(..) => value,

@@ -164,7 +164,10 @@ impl<'p, 'a> Rows<'p, 'a> {
                 kind: column.kind.name(),
                 value: match (record.text(value), value) {
                     (Some(text), _) => cut(text, self.limits.kept_value_bytes),
-                    (None, raw) => format!("{raw:?}"),
+                    (None, Raw::Instant(instant, unit)) => {
+                        format!("{instant} {unit:?}s since 1970")
+                    }
+                    (None, _) => String::new(),
                 },
             });
             return Clean::Null;
@@ -206,11 +209,9 @@ impl<'p, 'a> Rows<'p, 'a> {
 /// A trimmed text that is not NULL as a value of `kind`; none when it is not one.
 fn parse<'a>(kind: &Kind, text: &str, value: Raw<'a>) -> Option<Clean<'a>> {
     match kind {
-        Kind::Text
-        | Kind::Identifier
-        | Kind::Email
-        | Kind::Code
-        | Kind::Status { aliases: _ } => Some(Clean::Text(value)),
+        Kind::Text | Kind::Identifier | Kind::Email | Kind::Code | Kind::Status { aliases: _ } => {
+            Some(Clean::Text(value))
+        }
         Kind::Money { precision, scale } => {
             money::parse(text, *precision, *scale).map(Clean::Money)
         }
@@ -236,9 +237,9 @@ impl Column {
 impl Builder {
     fn new(kind: &Kind, capacity: usize) -> Self {
         match kind.data_type() {
-            decimal @ DataType::Decimal128(..) => Self::Money(
-                Decimal128Builder::with_capacity(capacity).with_data_type(decimal),
-            ),
+            decimal @ DataType::Decimal128(..) => {
+                Self::Money(Decimal128Builder::with_capacity(capacity).with_data_type(decimal))
+            }
             DataType::Int32 => Self::Count(Int32Builder::with_capacity(capacity)),
             DataType::Boolean => Self::Flag(BooleanBuilder::with_capacity(capacity)),
             DataType::Timestamp(..) => {

@@ -168,7 +168,11 @@ impl Values {
             | DataType::FixedSizeBinary(_)
             | DataType::BinaryView => {
                 let bytes = cast(source, &DataType::Binary)?;
-                Self::Bytes(cast(&bytes, &DataType::BinaryView)?.as_binary_view().clone())
+                Self::Bytes(
+                    cast(&bytes, &DataType::BinaryView)?
+                        .as_binary_view()
+                        .clone(),
+                )
             }
             nested if nested.is_nested() => Self::Unreadable,
             other if can_cast_types(other, &DataType::Utf8View) => Self::texts(source)?,
@@ -216,7 +220,11 @@ impl Write for Bounded {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let room = self.limit - self.text.len();
         self.text.push_str(&more[..more.floor_char_boundary(room)]);
-        if more.len() > room { Err(fmt::Error) } else { Ok(()) }
+        if more.len() > room {
+            Err(fmt::Error)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -22,7 +22,8 @@ impl JsonParser {
     pub(crate) fn new(plan: &Plan) -> Self {
         let names = plan.columns.iter().map(|column| column.name.as_str());
         let keys = names.chain([crate::OPERATION_COLUMN]);
-        let is_plain = |name: &str| !name.contains(|character| matches!(character, '"' | '\\' | '\0'..' '));
+        let is_plain =
+            |name: &str| !name.contains(|character| matches!(character, '"' | '\\' | '\0'..' '));
         let keys: Vec<_> = keys
             .map(|name| is_plain(name).then(|| format!("\"{name}\"")))
             .collect();
@@ -271,7 +272,10 @@ impl<'a> Cursor<'a> {
                 let end = rebuilt.len();
                 return Ok(Raw::Rebuilt { start, end });
             }
-            self.expect(b'\\', "a closing quote, and no control character before it,")?;
+            self.expect(
+                b'\\',
+                "a closing quote, and no control character before it,",
+            )?;
             rebuilt.push(self.escape()?);
         }
     }

@@ -96,16 +96,18 @@ impl ReadOptions {
                 detail: "CSV delimiter and quote must be two ASCII characters, not line ends",
             });
         }
+        let limits = self.limits;
         // Ranges of a block are kept in 32 bits.
-        let most = 1 << 30;
-        let Limits {
-            max_record_bytes,
-            block_bytes,
-            ..
-        } = self.limits;
-        if !(1..=most).contains(&max_record_bytes) || !(1..=most).contains(&block_bytes) {
+        for bound in [limits.block_bytes, limits.max_record_bytes] {
+            if !(1..=1 << 30).contains(&bound) {
+                return Err(ReadError::Options {
+                    detail: "a block and a record are limited to between one byte and 1 GiB",
+                });
+            }
+        }
+        if limits.block_records == 0 {
             return Err(ReadError::Options {
-                detail: "a block and a record are limited to between one byte and 1 GiB",
+                detail: "a block has at least one record",
             });
         }
         Ok(())

@@ -78,9 +78,7 @@ impl TextBlock {
             let readable = match (flaw, whole) {
                 (Some((_, flaw)), _) => Err(flaw),
                 (None, Some(text)) => Ok(&text[range]),
-                (None, None) => {
-                    simdutf8::basic::from_utf8(bytes).map_err(|_| Flaw::InvalidUtf8)
-                }
+                (None, None) => simdutf8::basic::from_utf8(bytes).map_err(|_| Flaw::InvalidUtf8),
             };
             TextRecord { bytes, readable }
         })
@@ -112,8 +110,9 @@ pub(super) struct TextReader {
     limits: Limits,
     /// The block being filled.
     block: TextBlock,
-    /// Where in it the current record starts.
+    /// Where in it the current record starts, and how far the splitter has looked.
     start: usize,
+    seen: usize,
     /// How many records are in the blocks before.
     records: u64,
 }
@@ -134,6 +133,7 @@ impl TextReader {
             limits,
             block: TextBlock::default(),
             start: 0,
+            seen: 0,
             records: 0,
         }
     }
@@ -148,20 +148,18 @@ impl TextReader {
     /// # Errors
     /// When the file breaks off, once the whole records before have been handed out.
     pub(super) fn next_block(&mut self) -> Result<Option<TextBlock>, ReadError> {
-        while self.source.has_more() {
-            let length = self.block.bytes.len();
-            if self.block.len() > 0 && length >= self.limits.block_bytes {
-                break;
-            }
+        self.split();
+        while !self.is_full() && self.source.has_more() {
             // One byte more may be the carriage return of the line's end.
-            if length - self.start > self.limits.max_record_bytes + 1 {
+            if self.block.bytes.len() - self.start > self.limits.max_record_bytes + 1 {
                 self.pass_over();
             } else {
                 self.read_more();
             }
+            self.split();
         }
-        if self.source.is_complete() {
-            let end = self.block.bytes.len();
+        let end = self.block.bytes.len();
+        if self.source.is_complete() && self.seen == end {
             self.end_record(end);
             self.start = end;
         }
@@ -175,41 +173,49 @@ impl TextReader {
         Ok(Some(self.take_block()))
     }
 
-    /// Hands out the block, and begins the next one with the unfinished record.
+    fn is_full(&self) -> bool {
+        let records = self.block.len();
+        let bytes = self.block.bytes.len();
+        records > 0 && (bytes >= self.limits.block_bytes || records >= self.limits.block_records)
+    }
+
+    /// Hands out the block, and begins the next one with what follows its last record.
     fn take_block(&mut self) -> TextBlock {
         let mut next = TextBlock::default();
-        let unfinished = &self.block.bytes[self.start..];
+        let rest = &self.block.bytes[self.start..];
         if self.source.has_more() {
-            next.bytes.reserve(self.limits.block_bytes.max(unfinished.len()));
+            next.bytes.reserve(self.limits.block_bytes.max(rest.len()));
         }
-        next.bytes.extend_from_slice(unfinished);
+        next.bytes.extend_from_slice(rest);
         self.block.bytes.truncate(self.start);
+        self.seen -= self.start;
         self.start = 0;
         std::mem::replace(&mut self.block, next)
     }
 
     fn read_more(&mut self) {
-        let length = self.block.bytes.len();
-        let room = self.limits.block_bytes.saturating_sub(length);
-        let at_most = if room > 0 {
-            room
-        } else {
-            self.limits.block_bytes
-        };
+        let wanted = self.limits.block_bytes;
+        let room = wanted.saturating_sub(self.block.bytes.len());
+        let at_most = if room > 0 { room } else { wanted };
         self.source.read(&mut self.block.bytes, at_most);
-        self.split(length);
     }
 
     /// Finds the records that end in the bytes that the splitter has not seen.
-    fn split(&mut self, mut unseen: usize) {
-        while let Some(length) = self.splitter.record_end(&self.block.bytes[unseen..]) {
-            self.end_record(unseen + length);
-            unseen += length + 1;
-            self.start = unseen;
+    fn split(&mut self) {
+        while self.block.len() < self.limits.block_records {
+            let unseen = &self.block.bytes[self.seen..];
+            let Some(length) = self.splitter.record_end(unseen) else {
+                self.seen = self.block.bytes.len();
+                break;
+            };
+            self.end_record(self.seen + length);
+            self.seen += length + 1;
+            self.start = self.seen;
         }
         if self.block.len() == 0 {
             // So far there are only blank lines: they take no room.
             self.block.bytes.drain(..self.start);
+            self.seen -= self.start;
             self.start = 0;
         }
     }
@@ -282,9 +288,9 @@ impl TextReader {
             self.block.bytes.truncate(self.start);
         }
         self.start = self.block.bytes.len();
+        self.seen = self.start;
         if next > 0 {
             self.block.bytes.extend_from_slice(&piece[next..]);
         }
-        self.split(self.start);
     }
 }

@@ -33,7 +33,11 @@ impl Csv {
             order,
             known: layout.known().len(),
             messy: layout.messy,
-            line_end: if odd && dice.chance(0.3) { b"\r\n" } else { b"\n" },
+            line_end: if odd && dice.chance(0.3) {
+                b"\r\n"
+            } else {
+                b"\n"
+            },
             quote_all: odd && dice.chance(0.2),
             line: Vec::with_capacity(1024),
         };

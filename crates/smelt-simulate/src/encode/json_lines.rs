@@ -194,3 +194,36 @@ impl JsonLines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::Entity;
+    use crate::options::{Compression, Format};
+    use crate::row::Times;
+
+    #[test]
+    fn a_text_reads_the_same_whether_or_not_it_is_escaped() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let layout = Layout {
+            entity: Entity::Products,
+            format: Format::JsonLines,
+            times: Times::Text,
+            operations: false,
+            drifted: false,
+            messy: 0.0,
+        };
+        let text = "Café \"🌿\"\n\u{b}\\";
+        for ascii in [false, true] {
+            let file = OutputFile::create(&path, Compression::None).unwrap();
+            let mut dice = crate::dice::Seed(1).dice(crate::dice::Purpose::Day, 0, 0);
+            let mut encoder = JsonLines::new(&layout, file, &mut dice);
+            encoder.ascii = ascii;
+            encoder.text(text).unwrap();
+            assert_eq!(encoder.line.is_ascii(), ascii);
+            let read: String = serde_json::from_slice(&encoder.line).unwrap();
+            assert_eq!(read, text);
+        }
+    }
+}

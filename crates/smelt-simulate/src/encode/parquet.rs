@@ -48,7 +48,11 @@ impl Parquet {
             layout.times != Times::Text && column.is_some_and(|column| column.kind == Kind::Time)
         };
         let fields = names.iter().enumerate().map(|(index, name)| {
-            let kind = if typed(index) { time_type.clone() } else { DataType::Utf8 };
+            let kind = if typed(index) {
+                time_type.clone()
+            } else {
+                DataType::Utf8
+            };
             Field::new(*name, kind, true)
         });
         let columns = (0..names.len()).map(|index| {

@@ -26,8 +26,6 @@ use self::file::ParquetFile;
 use super::{Input, ReadError, ReadOptions};
 use crate::Limits;
 
-const MOST_ROWS_IN_A_BATCH: u64 = 8_192;
-
 pub(super) struct ParquetReader {
     batches: ParquetRecordBatchReader,
     /// Indexes of the columns whose 16 bytes are a UUID.
@@ -61,7 +59,8 @@ impl ParquetReader {
         let records = total(metadata.metadata(), RowGroupMetaData::num_rows)?;
         let bytes = total(metadata.metadata(), RowGroupMetaData::total_byte_size)?;
         let record_bytes = (bytes / records.max(1)).max(1);
-        let rows = (limits.block_bytes as u64 / record_bytes).clamp(1, MOST_ROWS_IN_A_BATCH);
+        let rows = limits.block_bytes as u64 / record_bytes;
+        let rows = rows.clamp(1, limits.block_records as u64);
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_batch_size(rows as usize)
             .build()?;
@@ -117,7 +116,9 @@ fn guard<T>(read: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError>
 fn total(metadata: &ParquetMetaData, of: fn(&RowGroupMetaData) -> i64) -> Result<u64, ReadError> {
     let mut numbers = metadata.row_groups().iter().map(of);
     numbers
-        .try_fold(0_u64, |sum, number| sum.checked_add(number.try_into().ok()?))
+        .try_fold(0_u64, |sum, number| {
+            sum.checked_add(number.try_into().ok()?)
+        })
         .ok_or_else(|| ReadError::Parquet {
             detail: "a row group has an impossible size".to_owned(),
         })

@@ -53,9 +53,16 @@ pub(super) fn with_uuid_texts(
         return Ok(batch);
     }
     let (schema, mut columns, _) = batch.into_parts();
-    let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
+    let mut fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| Field::clone(field))
+        .collect();
     for &index in uuids {
-        if let Some(bytes) = columns[index].as_any().downcast_ref::<FixedSizeBinaryArray>() {
+        if let Some(bytes) = columns[index]
+            .as_any()
+            .downcast_ref::<FixedSizeBinaryArray>()
+        {
             columns[index] = uuid_texts(bytes);
             fields[index].set_data_type(DataType::Utf8View);
         }
