@@ -3,3 +3,8 @@
 //! The rooms, in the order in which data flows through them:
 pub mod error;
 pub mod project;
+pub mod query;
+pub mod serve;
+
+pub mod cli;
+pub mod shell;

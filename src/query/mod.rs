@@ -1,0 +1,107 @@
+//! Questions: one SQL statement over one snapshot, as a stream of rows, and the ways to write them.
+//!
+//! In:  a [`View`](crate::serve::View), a statement, a format.
+//! Out: rows on a sink, in bounded memory.
+//! Rule: nothing here can change the lake, and only an output the user named is written.
+
+mod aligned;
+mod export;
+mod file;
+mod output;
+mod read_only;
+mod sql_error;
+mod statement;
+mod values;
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    error::DataFusionError,
+    execution::SendableRecordBatchStream,
+    logical_expr::LogicalPlan,
+    physical_plan::execute_stream,
+    prelude::SessionContext,
+};
+use futures::StreamExt as _;
+
+pub use aligned::{Layout, Page, lines};
+pub use export::{ExportOptions, Exported, export};
+pub use file::NewFile;
+pub use output::{Format, Written, write};
+pub use read_only::read_only;
+pub use sql_error::SqlError;
+pub use statement::{Purpose, Script, Statement, only};
+pub use values::{ColumnText, Spelling, shown_batch, shown_schema, shown_type};
+
+use crate::serve::{SqlEngine, View, open};
+
+/// One snapshot, ready to be asked.
+pub struct Questions {
+    pub view: Arc<View>,
+    session: SessionContext,
+    engine: Arc<dyn SqlEngine>,
+}
+
+/// The rows of an answer. The view it reads stays alive as long as it does.
+pub struct Answer {
+    pub schema: SchemaRef,
+    rows: SendableRecordBatchStream,
+    view: Arc<View>,
+}
+
+impl Questions {
+    /// # Errors
+    /// `Unavailable` where the engine cannot be set up.
+    pub fn new(view: Arc<View>, engine: Arc<dyn SqlEngine>) -> crate::error::Result<Self> {
+        let session = open(&engine.session()?.state(), &view);
+        Ok(Self { view, session, engine })
+    }
+
+    /// Plans one statement and begins to run it.
+    ///
+    /// # Errors
+    /// A statement that does not ask for rows, does not parse, or names what there is not.
+    pub async fn ask(&self, statement: &Statement<'_>) -> Result<Answer, SqlError> {
+        if statement.purpose() != Purpose::Ask {
+            return Err(statement.refusal());
+        }
+        let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement.text).await?;
+        run(&self.session, plan, &self.view).await
+    }
+}
+
+/// Plans one statement and makes sure that it only reads.
+pub async fn plan(
+    engine: &dyn SqlEngine,
+    session: &SessionContext,
+    view: &View,
+    sql: &str,
+) -> Result<LogicalPlan, SqlError> {
+    let plan = engine.plan(session, sql).await.map_err(|error| SqlError::explain(&error, view))?;
+    read_only(&plan)?;
+    Ok(plan)
+}
+
+/// Begins to run a plan that [`plan`] made.
+pub async fn run(session: &SessionContext, plan: LogicalPlan, view: &Arc<View>) -> Result<Answer, SqlError> {
+    let explain = |error| SqlError::explain(&error, view);
+    let state = session.state();
+    let physical = state.create_physical_plan(&plan).await.map_err(explain)?;
+    let rows = execute_stream(physical, session.task_ctx()).map_err(explain)?;
+    Ok(Answer { schema: shown_schema(&rows.schema()), rows, view: Arc::clone(view) })
+}
+
+impl Answer {
+    /// The next rows, in the answer's [`schema`](Self::schema); `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
+        loop {
+            let shown = match self.rows.next().await? {
+                Ok(batch) if batch.num_rows() == 0 => continue,
+                Ok(batch) => shown_batch(&batch, &self.schema).map_err(DataFusionError::from),
+                Err(error) => Err(error),
+            };
+            return Some(shown.map_err(|error| SqlError::explain(&error, &self.view)));
+        }
+    }
+}

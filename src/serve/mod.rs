@@ -1,0 +1,39 @@
+//! Serving: SQL over published snapshots, on the wire protocol of PostgreSQL and Redshift.
+//!
+//! In:  connections; a [`Warehouse`] that knows the newest snapshot; a [`SqlEngine`] that plans.
+//! Out: rows of exactly one snapshot a statement, or of one a transaction.
+//! Rule: read only. No statement reaches a file, a setting of the engine, or the machine.
+//!
+//! From the outside in: [`server`](Server) accepts, `startup` logs in, `handler` converses, `command`
+//! understands, `session` remembers, `views` and `catalogue` plan, `rows` and `parameters` encode.
+
+mod catalogue;
+mod command;
+mod handler;
+mod options;
+mod parameters;
+mod rows;
+mod server;
+mod session;
+mod settings;
+mod startup;
+mod views;
+mod warehouse;
+
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+
+pub use options::{Password, ServeOptions, TlsFiles};
+pub use server::Server;
+pub use warehouse::{DEFAULT_SCHEMA, SqlEngine, View, ViewTable, Warehouse, open};
+
+use crate::query::SqlError;
+
+/// The error as clients get it.
+fn wire_error(error: SqlError) -> PgWireError {
+    let mut info = ErrorInfo::new("ERROR".to_owned(), error.state.to_owned(), error.message);
+    info.hint = error.hint;
+    PgWireError::UserError(Box::new(info))
+}
+
+#[cfg(test)]
+mod tests;
