@@ -5,7 +5,6 @@
 //! Rule: nothing here can change the lake, and only an output the user named is written.
 
 mod aligned;
-mod depth;
 mod export;
 mod file;
 mod output;
@@ -27,7 +26,6 @@ use datafusion::{
 use futures::StreamExt as _;
 
 pub use aligned::{Layout, Page, lines};
-pub(crate) use depth::check as check_depth;
 pub use export::{ExportOptions, Exported, export};
 pub use file::NewFile;
 pub use output::{Format, Written, write};
@@ -68,7 +66,7 @@ impl Questions {
         if statement.purpose() != Purpose::Ask {
             return Err(statement.refusal());
         }
-        let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement).await?;
+        let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement.text).await?;
         run(&self.session, plan, &self.view).await
     }
 }
@@ -78,10 +76,9 @@ pub async fn plan(
     engine: &dyn SqlEngine,
     session: &SessionContext,
     view: &View,
-    statement: &Statement<'_>,
+    sql: &str,
 ) -> Result<LogicalPlan, SqlError> {
-    check_depth(statement)?;
-    let plan = engine.plan(session, statement.text).await.map_err(|error| SqlError::explain(&error, view))?;
+    let plan = engine.plan(session, sql).await.map_err(|error| SqlError::explain(&error, view))?;
     read_only(&plan)?;
     Ok(plan)
 }

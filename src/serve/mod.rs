@@ -10,7 +10,6 @@
 mod catalogue;
 mod command;
 mod handler;
-mod lake;
 mod options;
 mod parameters;
 mod rows;
@@ -23,7 +22,6 @@ mod warehouse;
 
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
-pub use lake::{EmbeddedEngine, LakeWarehouse};
 pub use options::{Password, ServeOptions, TlsFiles};
 pub use server::Server;
 pub use warehouse::{DEFAULT_SCHEMA, SqlEngine, View, ViewTable, Warehouse, open};

@@ -84,8 +84,7 @@ pub(super) fn response(answer: Answer, fields: Vec<FieldInfo>, tag: &str) -> Que
             Err(error) => vec![Err(error)],
         })
     });
-    // A cursor may be asked again after its last row.
-    let mut response = QueryResponse::new(fields, rows.fuse());
+    let mut response = QueryResponse::new(fields, rows);
     response.set_command_tag(tag);
     response
 }
