@@ -17,34 +17,34 @@ use crate::{
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(super) struct Global {
     /// The project folder.
     #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "SMELT_PROJECT")]
-    pub project: PathBuf,
+    pub(super) project: PathBuf,
     /// The target, instead of the one that smelt.yml names.
     #[arg(long, global = true, value_name = "NAME", env = "SMELT_TARGET")]
-    pub target: Option<String>,
+    pub(super) target: Option<String>,
     /// Answer as JSON, errors too.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(super) json: bool,
     /// Say nothing but the answer.
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
     /// Log what is done to standard error; twice for more. `SMELT_LOG` takes filters instead.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    pub(super) verbose: u8,
 }
 
 /// How long a writing command waits for another writer.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Wait {
+pub(super) struct Wait {
     /// Wait so long for another writer to finish, such as `30s` or `10m`.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub wait: Duration,
+    pub(super) wait: Duration,
 }
 
 impl Wait {
-    pub fn lease(self) -> LeaseOptions {
+    pub(super) fn lease(self) -> LeaseOptions {
         LeaseOptions { wait: self.wait, ..LeaseOptions::default() }
     }
 }
@@ -62,17 +62,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Global {
-    pub fn load(&self) -> Result<Project> {
+    pub(super) fn load(&self) -> Result<Project> {
         Project::load(&self.project, self.target.as_deref())
     }
 
-    pub fn lake(&self, project: &Project) -> Result<Lake> {
+    pub(super) fn lake(&self, project: &Project) -> Result<Lake> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Lake::open(&project.lake(), project.settings.zones.clone(), clock)
     }
 
     /// A spinner on a terminal; nothing otherwise.
-    pub fn spinner(&self) -> ProgressBar {
+    pub(super) fn spinner(&self) -> ProgressBar {
         if self.quiet || self.json || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
@@ -84,20 +84,20 @@ impl Global {
 
     /// A line for people, on standard error.
     #[expect(clippy::print_stderr, reason = "the one place where commands speak to people")]
-    pub fn say(&self, line: impl AsRef<str>) {
+    pub(super) fn say(&self, line: impl AsRef<str>) {
         if !self.quiet && !self.json {
             eprintln!("{}", line.as_ref());
         }
     }
 
     /// The answer, on standard output. A reader that went away is not an error.
-    pub fn answer(&self, text: impl AsRef<str>) {
+    pub(super) fn answer(&self, text: impl AsRef<str>) {
         use std::io::Write;
         let _ = writeln!(std::io::stdout(), "{}", text.as_ref().trim_end());
     }
 
     /// The answer as JSON.
-    pub fn answer_json<T: serde::Serialize>(&self, value: &T) -> Result<()> {
+    pub(super) fn answer_json<T: serde::Serialize>(&self, value: &T) -> Result<()> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|e| crate::error::Error::bug("an answer does not become JSON").cause(e))?;
         self.answer(text);
@@ -106,24 +106,25 @@ impl Global {
 }
 
 /// A loaded project with its lake, models and engine.
-pub struct Opened {
-    pub project: Project,
-    pub lake: Lake,
-    pub models: Models,
-    pub engine: Arc<SessionFactory>,
+pub(super) struct Opened {
+    pub(super) project: Project,
+    pub(super) lake: Lake,
+    pub(super) models: Models,
+    pub(super) engine: Arc<SessionFactory>,
     /// Removed with its content when the command ends.
+    #[expect(dead_code, reason = "held for its drop")]
     spill: tempfile::TempDir,
 }
 
 impl Opened {
-    pub fn open(global: &Global) -> Result<Self> {
+    pub(super) fn open(global: &Global) -> Result<Self> {
         let project = global.load()?;
         let lake = global.lake(&project)?;
         Self::on(project, lake)
     }
 
     /// With a lake that is open already.
-    pub fn on(project: Project, lake: Lake) -> Result<Self> {
+    pub(super) fn on(project: Project, lake: Lake) -> Result<Self> {
         let models = Models::load(&project)?;
         let spill = tempfile::Builder::new()
             .prefix("smelt-")
@@ -138,18 +139,14 @@ impl Opened {
         Ok(Self { project, lake, models, engine, spill })
     }
 
-    pub fn workshop(&self) -> Workshop<'_> {
+    pub(super) fn workshop(&self) -> Workshop<'_> {
         Workshop { lake: &self.lake, project: &self.project, models: &self.models, engine: &self.engine }
     }
 
-    /// Where temporary files go.
-    pub fn spill(&self) -> &std::path::Path {
-        self.spill.path()
-    }
 }
 
 /// `1234567` as `1,234,567`.
-pub fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -162,12 +159,12 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Bytes as people say them.
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }
 
 /// Rows as aligned columns; numbers to the right.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -26,15 +26,15 @@ use crate::{
 #[command(after_help = "Examples:
   smelt demo
   smelt demo my-demo --orders 200000")]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Where the project, its extracts and its lake are made; must not exist.
     #[arg(default_value = "smelt-demo")]
-    pub dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Orders over the 97 days.
     #[arg(long, default_value_t = 20_000)]
-    pub orders: u64,
+    pub(super) orders: u64,
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    pub(super) seed: u64,
 }
 
 const HISTORY_DAYS: u32 = 90;
@@ -42,7 +42,7 @@ const DAILY_DAYS: u32 = 7;
 const TOP_CATEGORIES: &str = "select category, sum(order_count) as orders, sum(net_amount) as net_revenue
 from daily_sales group by category order by net_revenue desc limit 5";
 
-pub async fn run(args: DemoArgs, global: &Global) -> Result<()> {
+pub(super) async fn run(args: DemoArgs, global: &Global) -> Result<()> {
     if args.dir.exists() {
         return Err(Error::input(format!("`{}` is there already", args.dir.display()))
             .hint("remove it, or name another folder: `smelt demo DIR`"));

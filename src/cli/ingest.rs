@@ -18,19 +18,19 @@ use crate::{
   smelt ingest orders.jsonl.gz payments.csv
   smelt ingest export-17.parquet --entity orders
   smelt ingest s3://bucket/extracts/2026-01-05 --ingestion-date 2026-01-05")]
-pub struct IngestArgs {
+pub(super) struct IngestArgs {
     /// Files, folders or object-store URLs.
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<String>,
+    pub(super) paths: Vec<String>,
     /// The entity of all these files.
     #[arg(long)]
-    pub entity: Option<String>,
+    pub(super) entity: Option<String>,
     /// The date under which they land [default: today, UTC].
     #[arg(long, value_name = "YYYY-MM-DD")]
-    pub ingestion_date: Option<NaiveDate>,
+    pub(super) ingestion_date: Option<NaiveDate>,
 }
 
-pub async fn run(args: IngestArgs, global: &Global) -> Result<()> {
+pub(super) async fn run(args: IngestArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let options = IngestOptions {

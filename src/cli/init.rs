@@ -15,13 +15,13 @@ use crate::{
 #[command(after_help = "Examples:
   smelt init shop && cd shop
   smelt init .")]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// The folder; made when missing. Files that are there already are never touched.
     #[arg(default_value = ".")]
-    pub dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
-pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
+pub(super) fn run(args: &InitArgs, global: &Global) -> Result<()> {
     let written = write(&args.dir)?;
     if global.json {
         return global.answer_json(&serde_json::json!({"project": args.dir, "files": written}));

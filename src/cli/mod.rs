@@ -1,9 +1,19 @@
 //! The commands that people type: their arguments, and what each does with them.
 
-pub mod export;
-pub mod query;
-pub mod serve;
-pub mod shell;
+mod app;
+mod context;
+mod demo;
+mod export;
+mod ingest;
+mod init;
+mod quarantine;
+mod query;
+mod run;
+mod serve;
+mod shell;
+mod simulate;
+mod snapshots;
+mod status;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -15,6 +25,8 @@ use crate::{
     query::{Layout, Page},
     serve::{View, Warehouse},
 };
+
+pub use app::main;
 
 /// Rows a terminal shows of one answer.
 const TERMINAL_ROWS: usize = 1000;

@@ -26,13 +26,13 @@ Examples:
   smelt quarantine
   smelt quarantine list orders --limit 50
   smelt quarantine show orders 17 4211")]
-pub struct QuarantineArgs {
+pub(super) struct QuarantineArgs {
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub(super) action: Option<Action>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-pub enum Action {
+pub(super) enum Action {
     /// List records of one entity with their reasons.
     List {
         entity: String,
@@ -51,7 +51,7 @@ struct Quarantined {
     record: String,
 }
 
-pub async fn run(args: QuarantineArgs, global: &Global) -> Result<()> {
+pub(super) async fn run(args: QuarantineArgs, global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
     match args.action {
         None => counts(&opened, global).await,

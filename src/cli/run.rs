@@ -19,37 +19,37 @@ use crate::{
   smelt run
   smelt run --dry-run
   smelt run --wait 10m --json")]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Only say what would be done, and why.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     #[command(flatten)]
-    pub wait: Wait,
+    pub(super) wait: Wait,
 }
 
 /// Make every table anew from raw, into a new snapshot with the same rows.
 #[derive(Debug, Clone, Args)]
-pub struct RebuildArgs {
+pub(super) struct RebuildArgs {
     #[command(flatten)]
-    pub wait: Wait,
+    pub(super) wait: Wait,
 }
 
 /// Say what the next run would do, and why (the same as `smelt run --dry-run`).
 #[derive(Debug, Clone, Args)]
-pub struct PlanArgs {}
+pub(super) struct PlanArgs {}
 
-pub async fn run(args: RunArgs, global: &Global) -> Result<()> {
+pub(super) async fn run(args: RunArgs, global: &Global) -> Result<()> {
     if args.dry_run {
         return plan(global).await;
     }
     publish(global, RunOptions { rebuild: false, lease: args.wait.lease() }).await
 }
 
-pub async fn rebuild(args: RebuildArgs, global: &Global) -> Result<()> {
+pub(super) async fn rebuild(args: RebuildArgs, global: &Global) -> Result<()> {
     publish(global, RunOptions { rebuild: true, lease: args.wait.lease() }).await
 }
 
-pub async fn plan(global: &Global) -> Result<()> {
+pub(super) async fn plan(global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
     let (_, plan) = opened.workshop().plan(false).await?;
     if global.json {

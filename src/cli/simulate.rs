@@ -16,103 +16,103 @@ use crate::error::{Error, Result};
   smelt simulate extracts
   smelt simulate extracts --orders 1000000 --format parquet --keys uuid
   smelt simulate extracts --nastiest --late 0.2 --daily-days 60")]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// Where `history/<entity>/…` and `daily/<date>/<entity>…` are written.
-    pub out: PathBuf,
+    pub(super) out: PathBuf,
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Orders in the whole simulated time; each makes about eleven records.
     #[arg(long, default_value_t = 100_000)]
-    pub orders: u64,
+    pub(super) orders: u64,
     /// The first day.
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2025-01-01")]
-    pub start: NaiveDate,
+    pub(super) start: NaiveDate,
     /// Days that come as one history load.
     #[arg(long, default_value_t = 365)]
-    pub history_days: u32,
+    pub(super) history_days: u32,
     /// Days after that, one extract each.
     #[arg(long, default_value_t = 7)]
-    pub daily_days: u32,
+    pub(super) daily_days: u32,
     #[arg(long, value_enum, default_value = "jsonl")]
-    pub format: FormatArg,
+    pub(super) format: FormatArg,
     #[arg(long, value_enum, default_value = "none")]
-    pub compression: CompressionArg,
+    pub(super) compression: CompressionArg,
     #[arg(long, value_enum, default_value = "ordered")]
-    pub keys: KeysArg,
+    pub(super) keys: KeysArg,
     /// Changes of an average customer over the simulated time.
     #[arg(long, value_name = "NUMBER")]
-    pub member_changes: Option<f64>,
+    pub(super) member_changes: Option<f64>,
     /// Every defect far more often than any shop has it.
     #[arg(long, conflicts_with = "clean")]
-    pub nastiest: bool,
+    pub(super) nastiest: bool,
     /// No defects at all.
     #[arg(long)]
-    pub clean: bool,
+    pub(super) clean: bool,
     #[command(flatten)]
-    pub rates: Rates,
+    pub(super) rates: Rates,
     /// Replace the extracts of an earlier simulation in the same folder.
     #[arg(long)]
-    pub overwrite: bool,
+    pub(super) overwrite: bool,
 }
 
 /// Rates from 0 (never) to 1 (always); what is not given is the preset's.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Defect rates, from 0 to 1")]
-pub struct Rates {
+pub(super) struct Rates {
     /// Records delivered minutes to months late.
     #[arg(long, value_name = "RATE")]
-    pub late: Option<f64>,
+    pub(super) late: Option<f64>,
     /// Records delivered twice.
     #[arg(long, value_name = "RATE")]
-    pub duplicates: Option<f64>,
+    pub(super) duplicates: Option<f64>,
     /// Earlier files that come along again, for each entity and day.
     #[arg(long, value_name = "RATE")]
-    pub redelivery: Option<f64>,
+    pub(super) redelivery: Option<f64>,
     /// Records with a rival of the same key and time.
     #[arg(long, value_name = "RATE")]
-    pub ties: Option<f64>,
+    pub(super) ties: Option<f64>,
     /// Records that belong in quarantine.
     #[arg(long, value_name = "RATE")]
-    pub broken: Option<f64>,
+    pub(super) broken: Option<f64>,
     /// Keys that are deleted in the end.
     #[arg(long, value_name = "RATE")]
-    pub deletes: Option<f64>,
+    pub(super) deletes: Option<f64>,
     /// Orders, customers and products that come days after what refers to them.
     #[arg(long, value_name = "RATE")]
-    pub held_back: Option<f64>,
+    pub(super) held_back: Option<f64>,
     /// Those that never come.
     #[arg(long, value_name = "RATE")]
-    pub missing: Option<f64>,
+    pub(super) missing: Option<f64>,
     /// Values written in an unusual but valid way.
     #[arg(long, value_name = "RATE")]
-    pub messy: Option<f64>,
+    pub(super) messy: Option<f64>,
     /// Entities that get an unknown column some day.
     #[arg(long, value_name = "RATE")]
-    pub drift: Option<f64>,
+    pub(super) drift: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum FormatArg {
+pub(super) enum FormatArg {
     Jsonl,
     Csv,
     Parquet,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum CompressionArg {
+pub(super) enum CompressionArg {
     None,
     Gzip,
     Zstd,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum KeysArg {
+pub(super) enum KeysArg {
     Ordered,
     Uuid,
 }
 
 impl SimulateArgs {
-    pub fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         let preset = if self.nastiest {
             Options::nastiest()
         } else if self.clean {
@@ -161,7 +161,7 @@ impl SimulateArgs {
     }
 }
 
-pub async fn run(args: SimulateArgs, global: &Global) -> Result<()> {
+pub(super) async fn run(args: SimulateArgs, global: &Global) -> Result<()> {
     let summary = write(args.options(), args.out.clone(), global).await?;
     if global.json {
         return global.answer_json(&summary);

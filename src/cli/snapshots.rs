@@ -16,47 +16,47 @@ use crate::{
 Examples:
   smelt snapshots
   smelt snapshots 12 --json")]
-pub struct SnapshotsArgs {
+pub(super) struct SnapshotsArgs {
     /// The snapshot to show.
-    pub snapshot: Option<u64>,
+    pub(super) snapshot: Option<u64>,
 }
 
 /// List the tables of the newest snapshot.
 #[derive(Debug, Clone, Args)]
-pub struct TablesArgs {
+pub(super) struct TablesArgs {
     /// Of this snapshot instead.
     #[arg(long, value_name = "SNAPSHOT")]
-    pub at: Option<u64>,
+    pub(super) at: Option<u64>,
 }
 
 /// Publish an earlier snapshot's contents as the next snapshot.
 ///
 /// Batches that landed later are pending again: the next run takes them in, unless `--hold` holds them.
 #[derive(Debug, Clone, Args)]
-pub struct RollbackArgs {
-    pub snapshot: u64,
+pub(super) struct RollbackArgs {
+    pub(super) snapshot: u64,
     /// Hold the batches that came later.
     #[arg(long)]
-    pub hold: bool,
+    pub(super) hold: bool,
     #[command(flatten)]
-    pub wait: Wait,
+    pub(super) wait: Wait,
 }
 
 /// Expire old snapshots and delete what nothing needs any more.
 #[derive(Debug, Clone, Args)]
-pub struct GcArgs {
+pub(super) struct GcArgs {
     /// Only say what would be deleted.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// Keep so many snapshots, instead of smelt.yml's number.
     #[arg(long)]
-    pub snapshots: Option<u64>,
+    pub(super) snapshots: Option<u64>,
     /// Keep snapshots younger than so many days, instead of smelt.yml's number.
     #[arg(long)]
-    pub days: Option<u64>,
+    pub(super) days: Option<u64>,
 }
 
-pub async fn snapshots(args: SnapshotsArgs, global: &Global) -> Result<()> {
+pub(super) async fn snapshots(args: SnapshotsArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     if let Some(id) = args.snapshot {
@@ -96,7 +96,7 @@ pub async fn snapshots(args: SnapshotsArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn tables(args: TablesArgs, global: &Global) -> Result<()> {
+pub(super) async fn tables(args: TablesArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let snapshot = match args.at {
@@ -110,7 +110,7 @@ pub async fn tables(args: TablesArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn rollback(args: RollbackArgs, global: &Global) -> Result<()> {
+pub(super) async fn rollback(args: RollbackArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let published = run::rollback(&lake, SnapshotId(args.snapshot), args.hold, args.wait.lease()).await?;
@@ -126,7 +126,7 @@ pub async fn rollback(args: RollbackArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn gc(args: GcArgs, global: &Global) -> Result<()> {
+pub(super) async fn gc(args: GcArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let mut retention = project.settings.retention;

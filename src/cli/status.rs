@@ -18,23 +18,23 @@ use crate::{
 ///
 /// Exit code 3 when a source is stale.
 #[derive(Debug, Clone, Args)]
-pub struct StatusArgs {}
+pub(super) struct StatusArgs {}
 
 /// Treat landed batches or files as not yet arrived.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   smelt hold 17
   smelt hold extracts/2026-01-05/orders.jsonl")]
-pub struct HoldArgs {
+pub(super) struct HoldArgs {
     /// A batch's number, a file's path in its batch, or its SHA-256.
-    pub what: String,
+    pub(super) what: String,
 }
 
 /// Let held batches or files in again.
 #[derive(Debug, Clone, Args)]
-pub struct ReleaseArgs {
+pub(super) struct ReleaseArgs {
     /// A batch's number, a file's path in its batch, or its SHA-256.
-    pub what: String,
+    pub(super) what: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +58,7 @@ struct EntityStatus {
     last_landing: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-pub async fn status(global: &Global) -> Result<()> {
+pub(super) async fn status(global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
     let (facts, plan) = opened.workshop().plan(false).await?;
     let snapshot = facts.snapshot.as_ref();
@@ -144,7 +144,7 @@ fn tell(status: &Status) -> String {
     text
 }
 
-pub async fn hold(args: HoldArgs, global: &Global) -> Result<()> {
+pub(super) async fn hold(args: HoldArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let holds = lake.hold(&args.what).await?;
@@ -158,7 +158,7 @@ pub async fn hold(args: HoldArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn release(args: ReleaseArgs, global: &Global) -> Result<()> {
+pub(super) async fn release(args: ReleaseArgs, global: &Global) -> Result<()> {
     let project = global.load()?;
     let lake = global.lake(&project)?;
     let released = lake.release(&args.what).await?;

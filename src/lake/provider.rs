@@ -102,8 +102,10 @@ impl TableProvider for LakeTable {
         let each = self.table.files.len().div_ceil(partitions).max(1);
         let groups =
             self.table.files.chunks(each).map(|files| FileGroup::new(files.iter().map(|f| self.partitioned(f)).collect()));
+        // A table without files still has one partition: sorts and joins refuse an input that has none.
+        let groups = if self.table.files.is_empty() { vec![FileGroup::default()] } else { groups.collect() };
         let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
-            .with_file_groups(groups.collect())
+            .with_file_groups(groups)
             .with_statistics(TableProvider::statistics(self).unwrap_or_else(|| Statistics::new_unknown(&self.table.schema)))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

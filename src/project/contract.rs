@@ -123,8 +123,7 @@ pub enum Severity {
 const SILVER_SEMANTICS: u32 = 1;
 
 static ODCS: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-    let schema: Value =
-        serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
+    let schema: Value = serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
     jsonschema::validator_for(&schema).map_err(|e| e.to_string())
 });
 
@@ -301,8 +300,10 @@ fn read(document: &Document) -> Result<Contract> {
                 .hint("add `team: {members: [{username: you@example.com, role: owner}]}`")
         })?;
     let [object] = written.schema.as_slice() else {
-        return Err(document
-            .error("/schema", format!("`{name}` describes {} objects; a contract is for one entity", written.schema.len())));
+        return Err(document.error(
+            "/schema",
+            format!("`{name}` describes {} objects; a contract is for one entity", written.schema.len()),
+        ));
     };
     let settings: ObjectSettings = custom_properties(document, "/schema/0")?;
 
@@ -456,7 +457,9 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
         }
     };
     if normaliser != Normaliser::Status && !settings.aliases.is_empty() {
-        return Err(document.error(pointer, format!("column `{}` has aliases, which only a `status` can have", column.name)));
+        return Err(
+            document.error(pointer, format!("column `{}` has aliases, which only a `status` can have", column.name))
+        );
     }
     let kind = match normaliser {
         Normaliser::Text => Kind::Text,
@@ -467,7 +470,10 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
         Normaliser::Money => {
             let (precision, scale) = decimal(column.physical_type.as_deref()).ok_or_else(|| {
                 document
-                    .error(&format!("{pointer}/physicalType"), format!("money column `{}` needs its precision and scale", column.name))
+                    .error(
+                        &format!("{pointer}/physicalType"),
+                        format!("money column `{}` needs its precision and scale", column.name),
+                    )
                     .hint("write `physicalType: DECIMAL(18,2)`")
             })?;
             Kind::Money { precision, scale }
@@ -491,7 +497,10 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
             "maximum" => spec.maximum = Some(text(value)),
             other => {
                 return Err(document
-                    .error(&format!("{pointer}/logicalTypeOptions/{}", escape(other)), format!("logicalTypeOptions `{other}` is not enforced by smelt"))
+                    .error(
+                        &format!("{pointer}/logicalTypeOptions/{}", escape(other)),
+                        format!("logicalTypeOptions `{other}` is not enforced by smelt"),
+                    )
                     .hint("use `minimum` or `maximum`, or a quality rule"));
             }
         }
@@ -547,9 +556,8 @@ fn quality_rule(
         .or_else(|| written.must_be_less_than.map(|number| whole(number.ceil() - 1.0)))
         .or_else(|| written.must_be_between.map(|[_, to]| whole(to)))
         .or_else(|| written.must_be.map(whole));
-    let need_column = || {
-        column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")))
-    };
+    let need_column =
+        || column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")));
     let texts = |name: &str| -> Vec<String> {
         written
             .arguments

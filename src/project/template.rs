@@ -27,10 +27,22 @@ pub const FILES: &[(&str, &str)] = &[
     ("models/marts/daily_sales.sql", include_str!("../../template/models/marts/daily_sales.sql")),
     ("models/marts/customer_lifetime.sql", include_str!("../../template/models/marts/customer_lifetime.sql")),
     ("tests/amounts_reconcile.sql", include_str!("../../template/tests/amounts_reconcile.sql")),
-    ("tests/customers_have_one_current_version.sql", include_str!("../../template/tests/customers_have_one_current_version.sql")),
-    ("tests/products_have_one_current_version.sql", include_str!("../../template/tests/products_have_one_current_version.sql")),
-    ("tests/customer_versions_do_not_overlap.sql", include_str!("../../template/tests/customer_versions_do_not_overlap.sql")),
-    ("tests/product_versions_do_not_overlap.sql", include_str!("../../template/tests/product_versions_do_not_overlap.sql")),
+    (
+        "tests/customers_have_one_current_version.sql",
+        include_str!("../../template/tests/customers_have_one_current_version.sql"),
+    ),
+    (
+        "tests/products_have_one_current_version.sql",
+        include_str!("../../template/tests/products_have_one_current_version.sql"),
+    ),
+    (
+        "tests/customer_versions_do_not_overlap.sql",
+        include_str!("../../template/tests/customer_versions_do_not_overlap.sql"),
+    ),
+    (
+        "tests/product_versions_do_not_overlap.sql",
+        include_str!("../../template/tests/product_versions_do_not_overlap.sql"),
+    ),
 ];
 
 #[cfg(test)]

@@ -30,11 +30,14 @@ pub fn read_only(plan: &LogicalPlan) -> Result<(), SqlError> {
 }
 
 fn judge(node: &LogicalPlan) -> Option<SqlError> {
-    let changes = |what: &str| Some(SqlError::new("25006", format!("{what} is refused: published snapshots are read only")));
+    let changes =
+        |what: &str| Some(SqlError::new("25006", format!("{what} is refused: published snapshots are read only")));
     match node {
         LogicalPlan::Dml(dml) => changes(&dml.op.to_string()),
         LogicalPlan::Ddl(ddl) => changes(ddl.name()),
-        LogicalPlan::Copy(_) => Some(SqlError::new("42501", "COPY is refused: SQL reaches published tables only, never files")),
+        LogicalPlan::Copy(_) => {
+            Some(SqlError::new("42501", "COPY is refused: SQL reaches published tables only, never files"))
+        }
         LogicalPlan::Statement(statement) => {
             Some(SqlError::new("42501", format!("{} is refused: it would change the engine", statement.name())))
         }

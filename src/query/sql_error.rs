@@ -105,8 +105,9 @@ fn sort(error: &DataFusionError) -> SqlError {
         DataFusionError::SchemaError(error, _) => sort_schema(error),
         DataFusionError::Plan(message) => sort_plan(message),
         DataFusionError::NotImplemented(message) => SqlError::new("0A000", message.clone()),
-        DataFusionError::ResourcesExhausted(message) => SqlError::new("53200", message.clone())
-            .hint("ask for less at once: filter earlier, group by fewer columns; or raise the memory limit in smelt.yml"),
+        DataFusionError::ResourcesExhausted(message) => SqlError::new("53200", message.clone()).hint(
+            "ask for less at once: filter earlier, group by fewer columns; or raise the memory limit in smelt.yml",
+        ),
         DataFusionError::ArrowError(error, _) => sort_arrow(error),
         DataFusionError::Execution(message) => sort_execution(message),
         DataFusionError::Configuration(message) => SqlError::new("22023", message.clone()),
@@ -245,7 +246,9 @@ fn hint_table(error: SqlError, view: &View) -> SqlError {
     });
     match near {
         Some(near) => error.hint(format!("did you mean `{}`?", shown(near))),
-        None if view.tables.is_empty() => error.hint("nothing is published yet: `smelt run` publishes the first snapshot"),
+        None if view.tables.is_empty() => {
+            error.hint("nothing is published yet: `smelt run` publishes the first snapshot")
+        }
         None => error.hint("`\\dt` lists the tables there are"),
     }
 }

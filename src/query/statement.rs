@@ -36,13 +36,29 @@ pub enum Purpose {
 
 const ASKING: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "FROM", "EXPLAIN", "DESCRIBE", "DESC"];
 const SPEAKING: [&str; 17] = [
-    "SET", "RESET", "SHOW", "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "DEALLOCATE", "DISCARD", "DECLARE",
-    "FETCH", "CLOSE", "SAVEPOINT", "RELEASE", "UNLISTEN",
+    "SET",
+    "RESET",
+    "SHOW",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "ABORT",
+    "DEALLOCATE",
+    "DISCARD",
+    "DECLARE",
+    "FETCH",
+    "CLOSE",
+    "SAVEPOINT",
+    "RELEASE",
+    "UNLISTEN",
 ];
 const CHANGING: [&str; 36] = [
-    "INSERT", "UPDATE", "DELETE", "MERGE", "UPSERT", "REPLACE", "TRUNCATE", "CREATE", "ALTER", "DROP", "RENAME", "COPY",
-    "UNLOAD", "LOAD", "IMPORT", "EXPORT", "ATTACH", "DETACH", "INSTALL", "GRANT", "REVOKE", "COMMENT", "LOCK", "VACUUM",
-    "ANALYZE", "ANALYSE", "REFRESH", "REINDEX", "CLUSTER", "CALL", "DO", "EXECUTE", "PREPARE", "LISTEN", "NOTIFY", "KILL",
+    "INSERT", "UPDATE", "DELETE", "MERGE", "UPSERT", "REPLACE", "TRUNCATE", "CREATE", "ALTER", "DROP", "RENAME",
+    "COPY", "UNLOAD", "LOAD", "IMPORT", "EXPORT", "ATTACH", "DETACH", "INSTALL", "GRANT", "REVOKE", "COMMENT", "LOCK",
+    "VACUUM", "ANALYZE", "ANALYSE", "REFRESH", "REINDEX", "CLUSTER", "CALL", "DO", "EXECUTE", "PREPARE", "LISTEN",
+    "NOTIFY", "KILL",
 ];
 
 impl<'a> Statement<'a> {
@@ -175,9 +191,8 @@ pub fn only(text: &str) -> Result<Statement<'_>, SqlError> {
     match (statements.next(), statements.next()) {
         (Some(statement), None) => Ok(statement),
         (None, _) => Err(SqlError::new("42601", "there is no statement in the text")),
-        (Some(_), Some(_)) => {
-            Err(SqlError::new("42601", "only one statement can be asked at a time").hint("the shell takes several, each ended by `;`"))
-        }
+        (Some(_), Some(_)) => Err(SqlError::new("42601", "only one statement can be asked at a time")
+            .hint("the shell takes several, each ended by `;`")),
     }
 }
 

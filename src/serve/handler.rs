@@ -17,10 +17,13 @@ use datafusion_postgres::pgwire::{
         ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, PgWireConnectionState, Type,
         portal::{Format, Portal, PortalExecutionState},
         query::{
-            ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_partial_query_response, send_query_response,
-            send_ready_for_query,
+            ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_partial_query_response,
+            send_query_response, send_ready_for_query,
         },
-        results::{DescribePortalResponse, DescribeResponse as _, DescribeStatementResponse, FieldFormat, FieldInfo, QueryResponse, Tag},
+        results::{
+            DescribePortalResponse, DescribeResponse as _, DescribeStatementResponse, FieldFormat, FieldInfo,
+            QueryResponse, Tag,
+        },
         stmt::{QueryParser, StoredStatement},
         store::{Entry, PortalStore},
     },
@@ -28,7 +31,8 @@ use datafusion_postgres::pgwire::{
     messages::{
         PgWireBackendMessage,
         extendedquery::{
-            Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, Sync as SyncMessage, TARGET_TYPE_BYTE_STATEMENT,
+            Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, Sync as SyncMessage,
+            TARGET_TYPE_BYTE_STATEMENT,
         },
         response::{EmptyQueryResponse, NoticeResponse, ReadyForQuery, TransactionStatus},
         simplequery::Query,
@@ -156,7 +160,8 @@ impl Handler {
                 return Ok(Reply::Rows(rows::texts(&[name], vec![vec![Some(value)]], command.tag())));
             }
             Command::ShowAll => {
-                let settings = session.settings().into_iter().map(|(name, value)| vec![Some(name.to_owned()), Some(value)]);
+                let settings =
+                    session.settings().into_iter().map(|(name, value)| vec![Some(name.to_owned()), Some(value)]);
                 return Ok(Reply::Rows(rows::texts(&["name", "setting"], settings.collect(), command.tag())));
             }
             Command::Deallocate(Some(name)) => {
@@ -278,7 +283,11 @@ impl Handler {
 /// Longer than any statement: no limit.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-fn bind(plan: datafusion::logical_expr::LogicalPlan, values: &ParamValues, opened: &Opened) -> PgWireResult<datafusion::logical_expr::LogicalPlan> {
+fn bind(
+    plan: datafusion::logical_expr::LogicalPlan,
+    values: &ParamValues,
+    opened: &Opened,
+) -> PgWireResult<datafusion::logical_expr::LogicalPlan> {
     plan.replace_params_with_values(values).map_err(|error| wire_error(SqlError::explain(&error, &opened.view)))
 }
 
@@ -296,7 +305,10 @@ fn same_columns(prepared: &Prepared, fields: &[FieldInfo]) -> PgWireResult<()> {
     if same {
         return Ok(());
     }
-    Err(wire_error(SqlError::new("0A000", "a newer snapshot has other columns than the statement was prepared for").hint("prepare it anew")))
+    Err(wire_error(
+        SqlError::new("0A000", "a newer snapshot has other columns than the statement was prepared for")
+            .hint("prepare it anew"),
+    ))
 }
 
 fn check_transaction<C: ClientInfo>(client: &C, command: &Command) -> PgWireResult<()> {
@@ -373,7 +385,11 @@ impl SimpleQueryHandler for Handler {
         send_ready_for_query(client, status).await
     }
 
-    async fn do_query<C>(&self, _: &mut C, _: &str) -> PgWireResult<Vec<datafusion_postgres::pgwire::api::results::Response>>
+    async fn do_query<C>(
+        &self,
+        _: &mut C,
+        _: &str,
+    ) -> PgWireResult<Vec<datafusion_postgres::pgwire::api::results::Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore,
@@ -404,7 +420,10 @@ impl QueryParser for Handler {
         let tables = only(SHOW_TABLES).map_err(wire_error)?;
         let text_columns = |names: &[&str]| {
             Some(Arc::new(Schema::new(
-                names.iter().map(|name| datafusion::arrow::datatypes::Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>(),
+                names
+                    .iter()
+                    .map(|name| datafusion::arrow::datatypes::Field::new(*name, DataType::Utf8, true))
+                    .collect::<Vec<_>>(),
             )))
         };
         match &command {
@@ -463,7 +482,8 @@ impl ExtendedQueryHandler for Handler {
     {
         let name = message.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
         let (session, handle) = (Self::session(client), handle(client));
-        let parsed = self.within(&session, handle, StoredStatement::parse(client, &message, self.query_parser())).await?;
+        let parsed =
+            self.within(&session, handle, StoredStatement::parse(client, &message, self.query_parser())).await?;
         session.keep(Kept::Statement(name.clone()), message.query.len()).map_err(wire_error)?;
         match parsed {
             Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
@@ -508,12 +528,18 @@ impl ExtendedQueryHandler for Handler {
                 let (session, handle) = (Self::session(client), handle(client));
                 self.within(&session, handle, self.execute(client, &portal, most)).await
             }
-            Some(Entry::Empty) => Ok(client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?),
+            Some(Entry::Empty) => {
+                Ok(client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?)
+            }
             None => Err(wire_error(SqlError::new("34000", format!("there is no portal `{name}`")))),
         }
     }
 
-    async fn do_describe_statement<C>(&self, client: &mut C, target: &StoredStatement<Prepared>) -> PgWireResult<DescribeStatementResponse>
+    async fn do_describe_statement<C>(
+        &self,
+        client: &mut C,
+        target: &StoredStatement<Prepared>,
+    ) -> PgWireResult<DescribeStatementResponse>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
@@ -522,7 +548,11 @@ impl ExtendedQueryHandler for Handler {
     {
         let inferred = self.get_parameter_types(&target.statement)?;
         let declared = |position: usize| target.parameter_types.get(position).cloned().flatten();
-        let types = inferred.into_iter().enumerate().map(|(position, inferred)| declared(position).unwrap_or(inferred)).collect();
+        let types = inferred
+            .into_iter()
+            .enumerate()
+            .map(|(position, inferred)| declared(position).unwrap_or(inferred))
+            .collect();
         let columns = match cursor_columns(&Self::session(client), &target.statement).await? {
             Some(columns) => columns,
             None => self.get_result_schema(&target.statement, None)?,
@@ -530,7 +560,11 @@ impl ExtendedQueryHandler for Handler {
         Ok(DescribeStatementResponse::new(types, columns))
     }
 
-    async fn do_describe_portal<C>(&self, client: &mut C, target: &Portal<Prepared>) -> PgWireResult<DescribePortalResponse>
+    async fn do_describe_portal<C>(
+        &self,
+        client: &mut C,
+        target: &Portal<Prepared>,
+    ) -> PgWireResult<DescribePortalResponse>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
@@ -610,6 +644,8 @@ async fn cursor_columns(session: &Session, prepared: &Prepared) -> PgWireResult<
     let Ok(Command::Fetch { cursor, .. }) = Command::read(&statement) else { return Ok(None) };
     let cursor = session.cursor(&cursor).map_err(wire_error)?;
     let fields = cursor.lock().await.row_schema();
-    let as_text = |field: &FieldInfo| FieldInfo::new(field.name().to_owned(), None, None, field.datatype().clone(), FieldFormat::Text);
+    let as_text = |field: &FieldInfo| {
+        FieldInfo::new(field.name().to_owned(), None, None, field.datatype().clone(), FieldFormat::Text)
+    };
     Ok(Some(fields.iter().map(as_text).collect()))
 }

@@ -10,6 +10,7 @@
 mod catalogue;
 mod command;
 mod handler;
+mod lake;
 mod options;
 mod parameters;
 mod rows;
@@ -22,6 +23,7 @@ mod warehouse;
 
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
+pub use lake::{EmbeddedEngine, LakeWarehouse};
 pub use options::{Password, ServeOptions, TlsFiles};
 pub use server::Server;
 pub use warehouse::{DEFAULT_SCHEMA, SqlEngine, View, ViewTable, Warehouse, open};

@@ -166,7 +166,10 @@ impl Settings {
 
 fn known(name: &str) -> Result<&'static Setting, SqlError> {
     if name.contains('.') {
-        return Err(SqlError::new("42501", format!("setting `{name}` belongs to the engine and cannot be reached from here")));
+        return Err(SqlError::new(
+            "42501",
+            format!("setting `{name}` belongs to the engine and cannot be reached from here"),
+        ));
     }
     find(name).ok_or_else(|| {
         let error = SqlError::new("42704", format!("there is no setting `{name}`"));

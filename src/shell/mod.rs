@@ -46,7 +46,12 @@ enum Next {
 
 impl<'a> Shell<'a> {
     /// `page` tells what answers are written on.
-    pub fn new(warehouse: &'a dyn Warehouse, engine: Arc<dyn SqlEngine>, at: Option<u64>, page: fn(Layout) -> Page) -> Self {
+    pub fn new(
+        warehouse: &'a dyn Warehouse,
+        engine: Arc<dyn SqlEngine>,
+        at: Option<u64>,
+        page: fn(Layout) -> Page,
+    ) -> Self {
         Self { warehouse, engine, at, page, records: false, timing: false }
     }
 

@@ -13,8 +13,7 @@ use arrow::{
 };
 use parquet::arrow::ArrowWriter;
 use smelt_clean::{
-    Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadOptions, count_records,
-    open,
+    Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadOptions, count_records, open,
 };
 
 const RECORDS: u64 = 400_000;
@@ -23,40 +22,18 @@ const ROUNDS: usize = 7;
 fn main() -> Result<(), Box<dyn Error>> {
     let only = std::env::args().nth(1).unwrap_or_default();
     println!("{:<32} {:>8} {:>8}", "", "split", "clean");
-    for (name, spec, names) in [
-        ("orders", orders(), ORDERS.as_slice()),
-        ("order_items", items(), ITEMS.as_slice()),
-    ] {
-        let records: Vec<Vec<String>> = (0..RECORDS)
-            .map(|number| {
-                if name == "orders" {
-                    order(number)
-                } else {
-                    item(number)
-                }
-            })
-            .collect();
+    for (name, spec, names) in [("orders", orders(), ORDERS.as_slice()), ("order_items", items(), ITEMS.as_slice())] {
+        let records: Vec<Vec<String>> =
+            (0..RECORDS).map(|number| if name == "orders" { order(number) } else { item(number) }).collect();
         let json = json_lines(names, &records);
         let csv = csv(names, &records);
         let csv_bytes = csv.len();
         for (format, file, compression) in [
-            (
-                Format::JsonLines,
-                json.clone().into_bytes(),
-                Compression::None,
-            ),
-            (
-                Format::JsonLines,
-                zstd::encode_all(json.as_bytes(), 3)?,
-                Compression::Zstd,
-            ),
+            (Format::JsonLines, json.clone().into_bytes(), Compression::None),
+            (Format::JsonLines, zstd::encode_all(json.as_bytes(), 3)?, Compression::Zstd),
             (Format::JsonLines, gzip(json.as_bytes())?, Compression::Gzip),
             (Format::Csv, csv.into_bytes(), Compression::None),
-            (
-                Format::Parquet,
-                parquet(names, &records)?,
-                Compression::None,
-            ),
+            (Format::Parquet, parquet(names, &records)?, Compression::None),
         ] {
             let plain = match format {
                 Format::JsonLines => json.len(),
@@ -66,13 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             if !title.contains(&only) {
                 continue;
             }
-            measure(
-                &title,
-                &spec,
-                file,
-                plain,
-                &ReadOptions::new(format, compression),
-            )?;
+            measure(&title, &spec, file, plain, &ReadOptions::new(format, compression))?;
         }
     }
     Ok(())
@@ -81,12 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Seconds that this thread has been on a core; where the system does not tell, seconds.
 fn seconds(since: Instant) -> f64 {
     let on_core = fs::read_to_string("/proc/thread-self/schedstat");
-    let nanoseconds = on_core
-        .ok()
-        .and_then(|line| line.split(' ').next()?.parse::<f64>().ok());
-    nanoseconds.map_or(since.elapsed().as_secs_f64(), |nanoseconds| {
-        nanoseconds / 1e9
-    })
+    let nanoseconds = on_core.ok().and_then(|line| line.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or(since.elapsed().as_secs_f64(), |nanoseconds| nanoseconds / 1e9)
 }
 
 /// Prints the speed of finding the records alone, and of all of it.
@@ -120,11 +87,7 @@ fn measure(
     let (split, clean) = (speed(split), speed(clean));
     let (rows, rejected) = kept;
     // Of a Parquet file, only the footer is read to count its records.
-    let split = if options.format == Format::Parquet {
-        "footer".to_owned()
-    } else {
-        format!("{split:.0}")
-    };
+    let split = if options.format == Format::Parquet { "footer".to_owned() } else { format!("{split:.0}") };
     println!("{title:<32} {split:>8} {clean:>8.0} MB/s   {rows} rows, {rejected} rejected");
     Ok(())
 }
@@ -142,16 +105,8 @@ const ORDERS: [&str; 10] = [
     "_op",
 ];
 
-const ITEMS: [&str; 8] = [
-    "order_item_id",
-    "order_id",
-    "product_id",
-    "quantity",
-    "unit_price",
-    "discount_amount",
-    "updated_at",
-    "_op",
-];
+const ITEMS: [&str; 8] =
+    ["order_item_id", "order_id", "product_id", "quantity", "unit_price", "discount_amount", "updated_at", "_op"];
 
 fn kind(name: &str) -> Kind {
     match name {
@@ -166,10 +121,7 @@ fn kind(name: &str) -> Kind {
         "quantity" => Kind::Count,
         name if name.ends_with("_id") => Kind::Identifier,
         name if name.ends_with("_at") => Kind::Timestamp,
-        _ => Kind::Money {
-            precision: 18,
-            scale: 2,
-        },
+        _ => Kind::Money { precision: 18, scale: 2 },
     }
 }
 
@@ -192,9 +144,7 @@ fn spec(names: &[&str], required: &[&str]) -> EntitySpec {
         columns: names.iter().map(column).collect(),
         key: vec![0],
         version: names.len() - 1,
-        null_texts: ["", "null", "NULL", "N/A", "n/a", "\\N"]
-            .map(str::to_owned)
-            .to_vec(),
+        null_texts: ["", "null", "NULL", "N/A", "n/a", "\\N"].map(str::to_owned).to_vec(),
     }
 }
 
@@ -203,10 +153,7 @@ fn orders() -> EntitySpec {
 }
 
 fn items() -> EntitySpec {
-    spec(
-        &ITEMS,
-        &["order_id", "product_id", "quantity", "unit_price"],
-    )
+    spec(&ITEMS, &["order_id", "product_id", "quantity", "unit_price"])
 }
 
 /// Pseudo-random, the same every time.
@@ -227,10 +174,7 @@ fn time(number: u64, salt: u64) -> String {
         0 => (1_700_000_000 + random % 30_000_000).to_string(),
         1 => format!("2024-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}+02:00"),
         2 => format!("2024-{month:02}-{day:02}"),
-        _ => format!(
-            "2024-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
-            random % 1_000_000
-        ),
+        _ => format!("2024-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", random % 1_000_000),
     }
 }
 
@@ -246,23 +190,10 @@ fn amount(number: u64, salt: u64) -> String {
 }
 
 fn order(number: u64) -> Vec<String> {
-    let statuses = [
-        "pending",
-        "paid",
-        "shipped",
-        "completed",
-        "completed",
-        "cancelled",
-        "Shipped",
-        "in transit",
-    ];
+    let statuses = ["pending", "paid", "shipped", "completed", "completed", "cancelled", "Shipped", "in transit"];
     vec![
         format!("ORD-{number:08}"),
-        format!(
-            "{}-{:06}",
-            pick(number, 1, &["CUS", "CUS", "CUS", "cus"]),
-            mix(number, 2) % 1_000_000
-        ),
+        format!("{}-{:06}", pick(number, 1, &["CUS", "CUS", "CUS", "cus"]), mix(number, 2) % 1_000_000),
         pick(number, 3, &statuses).to_owned(),
         pick(number, 4, &["EUR", "USD", "GBP", "eur"]).to_owned(),
         pick(number, 5, &["DE", "FR", "US", "GB", " nl", "N/A"]).to_owned(),
@@ -270,12 +201,7 @@ fn order(number: u64) -> Vec<String> {
         amount(number, 7),
         time(number, 8),
         time(number, 9),
-        pick(
-            number,
-            10,
-            &["u", "u", "i", "c", "", "u", "u", "i", "u", "d"],
-        )
-        .to_owned(),
+        pick(number, 10, &["u", "u", "i", "c", "", "u", "u", "i", "u", "d"]).to_owned(),
     ]
 }
 
@@ -288,12 +214,7 @@ fn item(number: u64) -> Vec<String> {
         amount(number, 3) + "1",
         amount(number, 4),
         time(number, 5),
-        pick(
-            number,
-            6,
-            &["u", "u", "i", "c", "", "u", "u", "i", "u", "d"],
-        )
-        .to_owned(),
+        pick(number, 6, &["u", "u", "i", "c", "", "u", "u", "i", "u", "d"]).to_owned(),
     ]
 }
 
@@ -330,10 +251,7 @@ fn parquet(names: &[&str], records: &[Vec<String>]) -> Result<Vec<u8>, Box<dyn E
         let values = records.iter().map(|record| record[index].as_str());
         Arc::new(StringArray::from_iter_values(values))
     };
-    let columns = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (*name, column(index)));
+    let columns = names.iter().enumerate().map(|(index, name)| (*name, column(index)));
     let batch: Result<RecordBatch, ArrowError> = RecordBatch::try_from_iter(columns);
     let batch = batch?;
     let mut file = Vec::new();

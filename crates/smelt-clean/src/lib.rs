@@ -48,10 +48,8 @@ pub mod value;
 pub use clean::{CleanError, Cleaned, Cleaner};
 pub use limits::Limits;
 pub use read::{
-    Block, BlockReader, Compression, CsvDialect, Format, Input, READ_SEMANTICS_VERSION, ReadError,
-    ReadOptions, count_records, detect, open,
+    Block, BlockReader, Compression, CsvDialect, Format, Input, READ_SEMANTICS_VERSION, ReadError, ReadOptions,
+    count_records, detect, open,
 };
 pub use reject::{Reason, Rejected};
-pub use spec::{
-    ColumnSpec, DELETED_COLUMN, EntitySpec, Kind, OPERATION_COLUMN, POSITION_COLUMN, SpecError,
-};
+pub use spec::{ColumnSpec, DELETED_COLUMN, EntitySpec, Kind, OPERATION_COLUMN, POSITION_COLUMN, SpecError};

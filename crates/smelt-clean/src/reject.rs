@@ -24,23 +24,11 @@ pub enum Reason {
     /// A required value is NULL.
     Required { column: String },
     /// A value that is not NULL is not of its column's kind. Long values are cut.
-    Unparsable {
-        column: String,
-        kind: &'static str,
-        value: String,
-    },
+    Unparsable { column: String, kind: &'static str, value: String },
     /// A clean value is less than the column's minimum.
-    BelowMinimum {
-        column: String,
-        value: String,
-        minimum: String,
-    },
+    BelowMinimum { column: String, value: String, minimum: String },
     /// A clean value is greater than the column's maximum.
-    AboveMaximum {
-        column: String,
-        value: String,
-        maximum: String,
-    },
+    AboveMaximum { column: String, value: String, maximum: String },
 }
 
 impl Reason {
@@ -77,21 +65,15 @@ impl fmt::Display for Reason {
                 write!(formatter, "`_op` is `{value}`, not one of i, c, u, d")
             }
             Self::Required { column } => write!(formatter, "`{column}` is required, but NULL"),
-            Self::Unparsable {
-                column,
-                kind,
-                value,
-            } => write!(formatter, "`{column}` is not valid as {kind}: `{value}`"),
-            Self::BelowMinimum {
-                column,
-                value,
-                minimum,
-            } => write!(formatter, "`{column}` is {value}, less than {minimum}"),
-            Self::AboveMaximum {
-                column,
-                value,
-                maximum,
-            } => write!(formatter, "`{column}` is {value}, more than {maximum}"),
+            Self::Unparsable { column, kind, value } => {
+                write!(formatter, "`{column}` is not valid as {kind}: `{value}`")
+            }
+            Self::BelowMinimum { column, value, minimum } => {
+                write!(formatter, "`{column}` is {value}, less than {minimum}")
+            }
+            Self::AboveMaximum { column, value, maximum } => {
+                write!(formatter, "`{column}` is {value}, more than {maximum}")
+            }
         }
     }
 }

@@ -93,11 +93,7 @@ impl EntitySpec {
 
     fn fields(&self) -> Vec<Field> {
         let field = |(index, column): (usize, &ColumnSpec)| {
-            Field::new(
-                &column.name,
-                column.kind.data_type(),
-                !self.identifies(index),
-            )
+            Field::new(&column.name, column.kind.data_type(), !self.identifies(index))
         };
         self.columns.iter().enumerate().map(field).collect()
     }
@@ -113,14 +109,10 @@ impl EntitySpec {
         for column in &self.columns {
             let name = column.name.as_str();
             if [OPERATION_COLUMN, DELETED_COLUMN, POSITION_COLUMN].contains(&name) {
-                return Err(SpecError::ReservedName {
-                    column: name.to_owned(),
-                });
+                return Err(SpecError::ReservedName { column: name.to_owned() });
             }
             if !names.insert(name) {
-                return Err(SpecError::RepeatedColumn {
-                    column: name.to_owned(),
-                });
+                return Err(SpecError::RepeatedColumn { column: name.to_owned() });
             }
             column.kind.check(name)?;
         }
@@ -134,10 +126,7 @@ impl EntitySpec {
         }
         let version = &self.columns[self.version];
         if version.kind != Kind::Timestamp {
-            return Err(SpecError::VersionKind {
-                column: version.name.clone(),
-                kind: version.kind.name(),
-            });
+            return Err(SpecError::VersionKind { column: version.name.clone(), kind: version.kind.name() });
         }
         Ok(())
     }
@@ -146,14 +135,7 @@ impl EntitySpec {
 impl ColumnSpec {
     /// A column without default and bounds that may be NULL.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-            required: false,
-            default: None,
-            minimum: None,
-            maximum: None,
-        }
+        Self { name: name.into(), kind, required: false, default: None, minimum: None, maximum: None }
     }
 }
 
@@ -176,11 +158,9 @@ impl Kind {
     /// The Arrow type of the kind's clean values.
     pub fn data_type(&self) -> DataType {
         match self {
-            Self::Text
-            | Self::Identifier
-            | Self::Email
-            | Self::Code
-            | Self::Status { aliases: _ } => DataType::Utf8View,
+            Self::Text | Self::Identifier | Self::Email | Self::Code | Self::Status { aliases: _ } => {
+                DataType::Utf8View
+            }
             Self::Money { precision, scale } => DataType::Decimal128(*precision, *scale),
             Self::Count => DataType::Int32,
             Self::Flag => DataType::Boolean,
@@ -222,10 +202,7 @@ impl Kind {
                 for (alias, _) in aliases {
                     let reachable = status::normalise(alias, &[], &mut buffer) == alias;
                     if !reachable || !seen.insert(alias) {
-                        return Err(SpecError::Alias {
-                            column: column.to_owned(),
-                            alias: alias.clone(),
-                        });
+                        return Err(SpecError::Alias { column: column.to_owned(), alias: alias.clone() });
                     }
                 }
             }
@@ -254,39 +231,18 @@ pub enum SpecError {
     NoSuchColumn { index: usize },
     #[error("`{column}` orders the images of a row, so its kind must be timestamp, not {kind}")]
     VersionKind { column: String, kind: &'static str },
-    #[error(
-        "`{column}` cannot be DECIMAL({precision},{scale}): precision is 1 to 38, scale 0 to precision"
-    )]
-    MoneyDigits {
-        column: String,
-        precision: u8,
-        scale: i8,
-    },
+    #[error("`{column}` cannot be DECIMAL({precision},{scale}): precision is 1 to 38, scale 0 to precision")]
+    MoneyDigits { column: String, precision: u8, scale: i8 },
     #[error(
         "status alias `{alias}` of `{column}` never applies: write it once, in lower case, with `_` for spaces and hyphens"
     )]
     Alias { column: String, alias: String },
     #[error("the {role} of `{column}` is not valid as {kind}: `{text}`")]
-    Value {
-        column: String,
-        role: &'static str,
-        kind: &'static str,
-        text: String,
-    },
-    #[error(
-        "`{column}` cannot have a {role}: only money, counts and timestamps have an order, {kind} has none"
-    )]
-    Unordered {
-        column: String,
-        role: &'static str,
-        kind: &'static str,
-    },
+    Value { column: String, role: &'static str, kind: &'static str, text: String },
+    #[error("`{column}` cannot have a {role}: only money, counts and timestamps have an order, {kind} has none")]
+    Unordered { column: String, role: &'static str, kind: &'static str },
     #[error("no value of `{column}` is at least {minimum} and at most {maximum}")]
-    NothingBetween {
-        column: String,
-        minimum: String,
-        maximum: String,
-    },
+    NothingBetween { column: String, minimum: String, maximum: String },
     #[error("the default {default} of `{column}` is outside its bounds")]
     DefaultOutside { column: String, default: String },
 }

@@ -5,42 +5,25 @@
 
 use std::io::{self, Read};
 
-use smelt_clean::{
-    Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadOptions, open,
-};
+use smelt_clean::{Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadOptions, open};
 
 const LONG: u64 = 200 << 20;
 
 fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        << 10
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
 #[test]
 fn a_record_of_200_megabytes_and_as_many_blank_lines_cost_bounded_memory() {
     let spec = EntitySpec {
-        columns: vec![
-            ColumnSpec::new("id", Kind::Identifier),
-            ColumnSpec::new("at", Kind::Timestamp),
-        ],
+        columns: vec![ColumnSpec::new("id", Kind::Identifier), ColumnSpec::new("at", Kind::Timestamp)],
         key: vec![0],
         version: 1,
         null_texts: Vec::new(),
     };
-    let good = |id: u32| {
-        Box::new(io::Cursor::new(format!(
-            "{{\"id\":{id},\"at\":\"2024-01-01\"}}\n"
-        )))
-    };
+    let good = |id: u32| Box::new(io::Cursor::new(format!("{{\"id\":{id},\"at\":\"2024-01-01\"}}\n")));
     let csv = |id: u32| Box::new(io::Cursor::new(format!("{id},2024-01-01\n")));
     let header = io::Cursor::new("id,at\n");
     let long = || io::repeat(b'x').take(LONG);
@@ -52,20 +35,11 @@ fn a_record_of_200_megabytes_and_as_many_blank_lines_cost_bounded_memory() {
         .chain(io::repeat(b' ').take(LONG))
         .chain(io::Cursor::new("\n"))
         .chain(good(3));
-    let quoted = header
-        .chain(csv(1))
-        .chain(io::Cursor::new("\""))
-        .chain(io::repeat(b'\n').take(LONG));
+    let quoted = header.chain(csv(1)).chain(io::Cursor::new("\"")).chain(io::repeat(b'\n').take(LONG));
 
-    for (format, file, rows, rejected) in [
-        (
-            Format::JsonLines,
-            Box::new(json_lines) as Box<dyn Read + Send>,
-            2,
-            1,
-        ),
-        (Format::Csv, Box::new(quoted), 1, 1),
-    ] {
+    for (format, file, rows, rejected) in
+        [(Format::JsonLines, Box::new(json_lines) as Box<dyn Read + Send>, 2, 1), (Format::Csv, Box::new(quoted), 1, 1)]
+    {
         let options = ReadOptions::new(format, Compression::None);
         let mut cleaner = Cleaner::new(&spec, options.limits).unwrap();
         let mut counts = (0, 0);

@@ -54,11 +54,7 @@ impl Affliction<'_> {
             let original = records[index];
             let can_have_rival = !original.deleted && original.ordinal & RIVAL == 0;
             if can_have_rival && dice.chance(defects.ties) {
-                let delay = if dice.chance(0.7) {
-                    dice.between(0, 2 * HOUR)
-                } else {
-                    dice.between(DAY, 3 * DAY)
-                };
+                let delay = if dice.chance(0.7) { dice.between(0, 2 * HOUR) } else { dice.between(DAY, 3 * DAY) };
                 records.push(Draft {
                     body: original.body.tweaked(),
                     ordinal: original.ordinal | RIVAL,
@@ -70,11 +66,8 @@ impl Affliction<'_> {
         for record in &mut records[from..] {
             record.broken = dice.chance(defects.broken);
             if dice.chance(defects.late) {
-                record.delivered_at += if dice.chance(0.6) {
-                    dice.between(MINUTE, 12 * HOUR)
-                } else {
-                    dice.between(DAY, 10 * DAY)
-                };
+                record.delivered_at +=
+                    if dice.chance(0.6) { dice.between(MINUTE, 12 * HOUR) } else { dice.between(DAY, 10 * DAY) };
             }
             if self.straggler && dice.chance(STRAGGLING) {
                 record.delivered_at += dice.between(10 * DAY, 150 * DAY);
@@ -84,11 +77,8 @@ impl Affliction<'_> {
         for index in from..records.len() {
             if dice.chance(defects.duplicates) {
                 let mut copy = records[index];
-                copy.delivered_at += if dice.chance(0.6) {
-                    dice.between(0, 30 * MINUTE)
-                } else {
-                    dice.between(DAY, 10 * DAY)
-                };
+                copy.delivered_at +=
+                    if dice.chance(0.6) { dice.between(0, 30 * MINUTE) } else { dice.between(DAY, 10 * DAY) };
                 records.push(copy);
             }
         }
@@ -120,18 +110,9 @@ fn delete(records: &mut Vec<Draft>, dice: &mut Dice) {
     let next = |previous: Draft, dice: &mut Dice, low, high| {
         let updated_at = previous.updated_at + dice.between(low, high);
         let updated_at = dice.moment(updated_at);
-        Draft {
-            ordinal: previous.ordinal + 1,
-            updated_at,
-            delivered_at: updated_at,
-            deleted: false,
-            ..previous
-        }
+        Draft { ordinal: previous.ordinal + 1, updated_at, delivered_at: updated_at, deleted: false, ..previous }
     };
-    let delete = Draft {
-        deleted: true,
-        ..next(records[last], dice, HOUR, 8 * DAY)
-    };
+    let delete = Draft { deleted: true, ..next(records[last], dice, HOUR, 8 * DAY) };
     records.push(delete);
     match dice.below(10) {
         0..=2 => {
@@ -141,17 +122,10 @@ fn delete(records: &mut Vec<Draft>, dice: &mut Dice) {
         3..=5 => records.push(next(delete, dice, HOUR, 5 * DAY)),
         6 => {
             let again = next(delete, dice, HOUR, 2 * DAY);
-            records.push(Draft {
-                deleted: true,
-                ..again
-            });
+            records.push(Draft { deleted: true, ..again });
         }
         7 => {
-            let rival = Draft {
-                deleted: false,
-                ordinal: delete.ordinal | RIVAL,
-                ..delete
-            };
+            let rival = Draft { deleted: false, ordinal: delete.ordinal | RIVAL, ..delete };
             records.push(rival);
             // Whichever of the two arrives last wins.
             let winner = if dice.chance(0.5) { last + 1 } else { last + 2 };

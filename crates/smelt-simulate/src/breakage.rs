@@ -57,10 +57,7 @@ pub(crate) fn choose(layout: &Layout, deleted: bool, dice: &mut Dice) -> BrokenK
     };
     // Nobody looks at the values of a delete.
     let valued = u32::from(!deleted);
-    let has_money = layout
-        .known()
-        .iter()
-        .any(|column| column.kind == Kind::Money);
+    let has_money = layout.known().iter().any(|column| column.kind == Kind::Money);
     *dice.weighted(&[
         (Broken::Malformed, 25 * json),
         (Broken::NotAnObject, 8 * json),
@@ -70,10 +67,7 @@ pub(crate) fn choose(layout: &Layout, deleted: bool, dice: &mut Dice) -> BrokenK
         (Broken::MissingRequired, 18),
         (Broken::Unparsable, 20),
         (Broken::UnknownOperation, 5),
-        (
-            Broken::QuantityBelowOne,
-            10 * valued * u32::from(layout.entity == Entity::OrderItems),
-        ),
+        (Broken::QuantityBelowOne, 10 * valued * u32::from(layout.entity == Entity::OrderItems)),
         (Broken::NegativeMoney, 8 * valued * u32::from(has_money)),
     ])
 }
@@ -88,14 +82,11 @@ pub(crate) fn apply(
     speller: &mut Speller,
 ) -> BrokenKind {
     // The first column is the business key.
-    let is_looked_at =
-        |index: usize, column: &Column| !deleted || index == 0 || column.name == "updated_at";
+    let is_looked_at = |index: usize, column: &Column| !deleted || index == 0 || column.name == "updated_at";
     let find = |suits: &dyn Fn(usize, &Column) -> bool, dice: &mut Dice| {
         let columns = layout.known().iter().enumerate();
-        let suitable: Vec<usize> = columns
-            .filter(|(index, column)| suits(*index, column))
-            .map(|(index, _)| index)
-            .collect();
+        let suitable: Vec<usize> =
+            columns.filter(|(index, column)| suits(*index, column)).map(|(index, _)| index).collect();
         (!suitable.is_empty()).then(|| suitable[dice.index(suitable.len())])
     };
     match kind {
@@ -110,8 +101,7 @@ pub(crate) fn apply(
             cells[index] = number_or_text(speller.dice.pick(texts), &mut speller.dice);
         }
         BrokenKind::MissingRequired => {
-            let required =
-                |index: usize, column: &Column| column.required && is_looked_at(index, column);
+            let required = |index: usize, column: &Column| column.required && is_looked_at(index, column);
             if let Some(index) = find(&required, &mut speller.dice) {
                 cells[index] = speller.null();
             }
@@ -159,9 +149,5 @@ fn bad_texts(kind: Kind, times: Times) -> &'static [&'static str] {
 /// As a number where JSON has one of this text.
 fn number_or_text(text: &'static str, dice: &mut Dice) -> Cell {
     let is_number = serde_json::from_str::<serde_json::Number>(text).is_ok();
-    if is_number && dice.chance(0.6) {
-        Cell::Number(text.to_owned())
-    } else {
-        Cell::Text(text.into())
-    }
+    if is_number && dice.chance(0.6) { Cell::Number(text.to_owned()) } else { Cell::Text(text.into()) }
 }

@@ -23,13 +23,11 @@ pub(crate) const HISTORY: u32 = 0;
 
 /// How much is sold in each month and on each weekday (from Monday), and how a day's orders are
 /// spread over its hours.
-const MONTHS: [f64; 12] = [
-    0.88, 0.82, 0.92, 0.94, 1.0, 0.97, 0.9, 0.93, 1.0, 1.04, 1.35, 1.42,
-];
+const MONTHS: [f64; 12] = [0.88, 0.82, 0.92, 0.94, 1.0, 0.97, 0.9, 0.93, 1.0, 1.04, 1.35, 1.42];
 const WEEKDAYS: [f64; 7] = [1.06, 1.0, 0.97, 0.96, 0.94, 0.98, 1.12];
 const HOURS: [f64; 24] = [
-    1.6, 0.9, 0.6, 0.5, 0.5, 0.8, 1.5, 2.6, 3.8, 4.8, 5.4, 5.7, 6.0, 5.6, 5.3, 5.2, 5.3, 5.6, 6.2,
-    6.9, 7.4, 7.2, 5.6, 3.4,
+    1.6, 0.9, 0.6, 0.5, 0.5, 0.8, 1.5, 2.6, 3.8, 4.8, 5.4, 5.7, 6.0, 5.6, 5.3, 5.2, 5.3, 5.6, 6.2, 6.9, 7.4, 7.2, 5.6,
+    3.4,
 ];
 
 #[derive(Debug)]
@@ -59,11 +57,7 @@ impl Calendar {
             .collect::<Vec<_>>();
         let mut calendar = Self {
             first_date: options.start,
-            start: options
-                .start
-                .and_time(NaiveTime::MIN)
-                .and_utc()
-                .timestamp_micros(),
+            start: options.start.and_time(NaiveTime::MIN).and_utc().timestamp_micros(),
             history_days: options.history_days,
             orders_before,
         };
@@ -100,9 +94,7 @@ impl Calendar {
     /// The day that a daily extract covers.
     pub(crate) fn date_of_extract(&self, extract: u32) -> NaiveDate {
         let day = u64::from(self.history_days) + u64::from(extract.max(1)) - 1;
-        self.first_date
-            .checked_add_days(Days::new(day))
-            .unwrap_or(self.first_date)
+        self.first_date.checked_add_days(Days::new(day)).unwrap_or(self.first_date)
     }
 
     /// The extract that carries what happens at `time`: what came before the simulated time is in
@@ -136,10 +128,7 @@ impl Calendar {
 
     /// When an order is placed; `unit` (below 1) is its place among its neighbours.
     pub(crate) fn placed_at(&self, order: u64, unit: f64) -> Micros {
-        let day = self
-            .orders_before
-            .partition_point(|&before| before <= order)
-            - 1;
+        let day = self.orders_before.partition_point(|&before| before <= order) - 1;
         let first = self.orders_before[day];
         let count = self.orders_before.get(day + 1).map_or(1, |end| end - first);
         let share = ((order - first) as f64 + unit) / count as f64;
@@ -149,9 +138,7 @@ impl Calendar {
 
 /// How busy a day is, compared with others.
 fn intensity(first_date: NaiveDate, day: u32, days: u32, seed: Seed) -> f64 {
-    let date = first_date
-        .checked_add_days(Days::new(u64::from(day)))
-        .unwrap_or(first_date);
+    let date = first_date.checked_add_days(Days::new(u64::from(day))).unwrap_or(first_date);
     let season = MONTHS[date.month0() as usize];
     let weekday = WEEKDAYS[date.weekday().num_days_from_monday() as usize];
     let growth = 1.0 + 0.3 * f64::from(day) / f64::from(days);
@@ -183,12 +170,7 @@ mod tests {
     use super::*;
 
     fn calendar(orders: u64, history_days: u32, daily_days: u32) -> Calendar {
-        let options = Options {
-            orders,
-            history_days,
-            daily_days,
-            ..Options::default()
-        };
+        let options = Options { orders, history_days, daily_days, ..Options::default() };
         Calendar::new(&options, Seed(1))
     }
 
@@ -215,10 +197,7 @@ mod tests {
         let calendar = calendar(10, 2, 3);
         assert_eq!(calendar.extracts(), 4);
         assert_eq!(calendar.extract_at(calendar.start() - DAY), Some(HISTORY));
-        assert_eq!(
-            calendar.extract_at(calendar.first_daily() - 1),
-            Some(HISTORY)
-        );
+        assert_eq!(calendar.extract_at(calendar.first_daily() - 1), Some(HISTORY));
         assert_eq!(calendar.extract_at(calendar.first_daily()), Some(1));
         assert_eq!(calendar.extract_at(calendar.end() - 1), Some(3));
         assert_eq!(calendar.extract_at(calendar.end()), None);

@@ -64,18 +64,12 @@ impl Shop {
         if joined > self.customers_after(order) && dice.chance(0.85) {
             return joined - 1;
         }
-        if dice.chance(0.5) {
-            dice.below(joined)
-        } else {
-            (dice.unit() * dice.unit() * joined as f64) as u64
-        }
+        if dice.chance(0.5) { dice.below(joined) } else { (dice.unit() * dice.unit() * joined as f64) as u64 }
     }
 
     /// Where a customer lives at first.
     pub(crate) fn home(&self, customer: u64) -> &'static Country {
-        self.seed
-            .dice(Purpose::Home, customer, 0)
-            .weighted(COUNTRIES)
+        self.seed.dice(Purpose::Home, customer, 0).weighted(COUNTRIES)
     }
 
     /// Appends all records of a customer that any extract carries.
@@ -101,18 +95,10 @@ impl Shop {
             let time = dice.between(begin, begin + span);
             updated_at = dice.moment(time.max(updated_at + 2 * SECOND));
             change(&mut customer, dice);
-            records.push(Draft::new(
-                Body::Customer(customer),
-                number,
-                version,
-                updated_at,
-            ));
+            records.push(Draft::new(Body::Customer(customer), number, version, updated_at));
         }
-        let held_until = if dice.chance(defects.held_back) {
-            hold_member(calendar, created_at, dice)
-        } else {
-            Micros::MIN
-        };
+        let held_until =
+            if dice.chance(defects.held_back) { hold_member(calendar, created_at, dice) } else { Micros::MIN };
         let affliction = Affliction {
             defects,
             calendar,

@@ -160,10 +160,7 @@ mod tests {
         assert_ne!(reference, first(Purpose::Day, 3, 4));
         assert_ne!(reference, first(Purpose::Moment, 4, 3));
         assert_ne!(reference, Seed(8).dice(Purpose::Moment, 3, 4).number());
-        assert_ne!(
-            first(Purpose::Key(Entity::Orders), 1, 0),
-            first(Purpose::Key(Entity::Payments), 1, 0)
-        );
+        assert_ne!(first(Purpose::Key(Entity::Orders), 1, 0), first(Purpose::Key(Entity::Payments), 1, 0));
     }
 
     #[test]

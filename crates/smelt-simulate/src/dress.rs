@@ -21,9 +21,7 @@ pub(crate) fn dress(shop: &Shop, draft: &Draft, layout: &Layout) -> Row {
         number: draft.number,
         cells: Vec::with_capacity(16),
         speller: Speller {
-            dice: shop
-                .seed
-                .dice(purpose, draft.number, u64::from(draft.ordinal)),
+            dice: shop.seed.dice(purpose, draft.number, u64::from(draft.ordinal)),
             messy: layout.messy,
             times: layout.times,
         },
@@ -32,11 +30,7 @@ pub(crate) fn dress(shop: &Shop, draft: &Draft, layout: &Layout) -> Row {
     if draft.deleted {
         dresser.undress(layout);
     }
-    let Dresser {
-        mut cells,
-        mut speller,
-        ..
-    } = dresser;
+    let Dresser { mut cells, mut speller, .. } = dresser;
     if layout.operations {
         let first = draft.ordinal.trailing_zeros() >= 16;
         cells.push(speller.operation(draft.deleted, first));
@@ -49,11 +43,7 @@ pub(crate) fn dress(shop: &Shop, draft: &Draft, layout: &Layout) -> Row {
         let kind = breakage::choose(layout, draft.deleted, &mut speller.dice);
         breakage::apply(kind, &mut cells, layout, draft.deleted, &mut speller)
     });
-    Row {
-        cells,
-        broken,
-        dice: speller.dice,
-    }
+    Row { cells, broken, dice: speller.dice }
 }
 
 struct Dresser<'a> {
@@ -94,21 +84,14 @@ impl Dresser<'_> {
         self.code(Some(customer.country.code));
         self.text(Some(customer.city.into()));
         let postal_code = |number| postal_code(customer.country.postal_code, number);
-        self.text(
-            customer
-                .postal_number
-                .map(|number| postal_code(number).into()),
-        );
+        self.text(customer.postal_number.map(|number| postal_code(number).into()));
         self.flag(customer.opted_in);
         self.time(Some(customer.created_at));
     }
 
     fn product(&mut self, product: &Product) {
         self.key(Entity::Products, self.number, 0);
-        let name = format!(
-            "{} {} {}{}",
-            product.brand, product.adjective, product.thing, product.suffix
-        );
+        let name = format!("{} {} {}{}", product.brand, product.adjective, product.thing, product.suffix);
         self.text(Some(name.into()));
         self.text(Some(product.category.into()));
         self.text(Some(product.brand.into()));
@@ -153,11 +136,7 @@ impl Dresser<'_> {
         self.key(Entity::Shipments, self.number, shipment.sequence);
         self.key(Entity::Orders, self.number, 0);
         self.text(Some(shipment.carrier.into()));
-        self.text(
-            shipment
-                .tracking
-                .map(|number| format!("{number:012}").into()),
-        );
+        self.text(shipment.tracking.map(|number| format!("{number:012}").into()));
         self.status(shipment.status);
         self.time(shipment.shipped_at);
         self.time(shipment.delivered_at);
@@ -216,11 +195,7 @@ impl Dresser<'_> {
 fn mail_name(name: &str) -> String {
     let letters = name.chars().filter(char::is_ascii_alphabetic);
     let ascii: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
-    if ascii.is_empty() {
-        name.to_owned()
-    } else {
-        ascii
-    }
+    if ascii.is_empty() { name.to_owned() } else { ascii }
 }
 
 /// A postal code of this pattern: a digit for each `#`, a letter for each `A`.

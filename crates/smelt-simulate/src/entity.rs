@@ -43,19 +43,11 @@ pub(crate) struct Column {
 }
 
 const fn needed(name: &'static str, kind: Kind) -> Column {
-    Column {
-        name,
-        kind,
-        required: true,
-    }
+    Column { name, kind, required: true }
 }
 
 const fn column(name: &'static str, kind: Kind) -> Column {
-    Column {
-        name,
-        kind,
-        required: false,
-    }
+    Column { name, kind, required: false }
 }
 
 const CUSTOMERS: &[Column] = &[
@@ -130,14 +122,8 @@ const SHIPMENTS: &[Column] = &[
 
 impl Entity {
     /// All entities, in loading order.
-    pub const ALL: [Self; 6] = [
-        Self::Customers,
-        Self::Products,
-        Self::Orders,
-        Self::OrderItems,
-        Self::Payments,
-        Self::Shipments,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Customers, Self::Products, Self::Orders, Self::OrderItems, Self::Payments, Self::Shipments];
 
     /// The name that folders and files carry.
     pub const fn name(self) -> &'static str {

@@ -79,10 +79,8 @@ impl<'a> Extract<'a> {
                 && !record.deleted
             {
                 // Looked up here, as few of the lives looked at have a record in this extract.
-                let arrival = *customer_arrival.get_or_insert_with(|| {
-                    self.shop
-                        .customer_arrival(order.customer, &mut self.scratch)
-                });
+                let arrival = *customer_arrival
+                    .get_or_insert_with(|| self.shop.customer_arrival(order.customer, &mut self.scratch));
                 record.marks.orphan = arrival.is_none_or(|arrival| record.extract < arrival);
             }
             record.delivered_at += self.dice.between(-DISORDER / 2, DISORDER / 2);
@@ -121,9 +119,7 @@ impl<'a> Extract<'a> {
                 continue;
             };
             let mut row = dress(self.shop, &record, &file.layout);
-            file.encoder
-                .write(&mut row)
-                .map_err(SimulateError::io("write", &file.path))?;
+            file.encoder.write(&mut row).map_err(SimulateError::io("write", &file.path))?;
             file.empty = false;
             self.summary.entity_mut(entity).count(&record, row.broken);
         }
@@ -132,13 +128,7 @@ impl<'a> Extract<'a> {
 }
 
 impl EntityFile {
-    fn create(
-        shop: &Shop,
-        entity: Entity,
-        extract: u32,
-        part: u64,
-        path: PathBuf,
-    ) -> Result<Self, SimulateError> {
+    fn create(shop: &Shop, entity: Entity, extract: u32, part: u64, path: PathBuf) -> Result<Self, SimulateError> {
         let options = &shop.options;
         let purpose = Purpose::File(entity);
         let mut dice = shop.seed.dice(purpose, u64::from(extract), part);
@@ -146,15 +136,11 @@ impl EntityFile {
             entity,
             format: options.format,
             times: match options.format {
-                Format::Parquet => {
-                    *dice.weighted(&[(Times::Text, 2), (Times::Naive, 1), (Times::Utc, 1)])
-                }
+                Format::Parquet => *dice.weighted(&[(Times::Text, 2), (Times::Naive, 1), (Times::Utc, 1)]),
                 _ => Times::Text,
             },
             operations: has_operations(&options.defects),
-            drifted: shop
-                .drifts_from(entity)
-                .is_some_and(|first| first <= extract),
+            drifted: shop.drifts_from(entity).is_some_and(|first| first <= extract),
             messy: options.defects.messy,
         };
         let outer = match options.format {
@@ -166,13 +152,7 @@ impl EntityFile {
             Encoder::new(&layout, options.compression, file, &mut dice)
         };
         let encoder = create().map_err(SimulateError::io("create", &path))?;
-        Ok(Self {
-            path,
-            layout,
-            encoder,
-            dice,
-            empty: true,
-        })
+        Ok(Self { path, layout, encoder, dice, empty: true })
     }
 
     /// Ends the file, torn or not; returns its size on disk, and whether it is torn.

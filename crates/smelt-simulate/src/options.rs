@@ -126,19 +126,12 @@ impl Default for Options {
 impl Options {
     /// The default, with every defect far more often than any shop has it.
     pub fn nastiest() -> Self {
-        Self {
-            member_changes: 1.5,
-            defects: Defects::nastiest(),
-            ..Self::default()
-        }
+        Self { member_changes: 1.5, defects: Defects::nastiest(), ..Self::default() }
     }
 
     /// The default without any defect.
     pub fn clean() -> Self {
-        Self {
-            defects: Defects::none(),
-            ..Self::default()
-        }
+        Self { defects: Defects::none(), ..Self::default() }
     }
 
     /// All simulated days, history and daily.
@@ -147,12 +140,8 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<(), SimulateError> {
-        let refuse = |option: &'static str, reason: &str| {
-            Err(SimulateError::Option {
-                option,
-                reason: reason.to_owned(),
-            })
-        };
+        let refuse =
+            |option: &'static str, reason: &str| Err(SimulateError::Option { option, reason: reason.to_owned() });
         if self.orders > 10_000_000_000 {
             return refuse("orders", "must be at most 10,000,000,000");
         }

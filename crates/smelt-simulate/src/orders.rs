@@ -28,27 +28,9 @@ const FATES: &[(Fate, u32)] = &[
 ];
 
 /// How many different things are in an order.
-const LINES: &[(u32, u32)] = &[
-    (1, 355),
-    (2, 260),
-    (3, 160),
-    (4, 90),
-    (5, 55),
-    (6, 35),
-    (8, 20),
-    (12, 18),
-    (20, 7),
-];
+const LINES: &[(u32, u32)] = &[(1, 355), (2, 260), (3, 160), (4, 90), (5, 55), (6, 35), (8, 20), (12, 18), (20, 7)];
 
-const QUANTITIES: &[(i64, u32)] = &[
-    (1, 780),
-    (2, 130),
-    (3, 45),
-    (4, 25),
-    (6, 12),
-    (12, 6),
-    (50, 2),
-];
+const QUANTITIES: &[(i64, u32)] = &[(1, 780), (2, 130), (3, 45), (4, 25), (6, 12), (12, 6), (50, 2)];
 
 /// When the things happen that an order goes through.
 struct Course {
@@ -130,11 +112,7 @@ impl Making<'_> {
     fn order_and_items(&mut self, shop: &Shop) -> i64 {
         let customer = shop.customer_of_order(self.number, &mut self.dice);
         let home = shop.home(customer);
-        let country = if self.dice.chance(0.04) {
-            self.dice.weighted(COUNTRIES)
-        } else {
-            home
-        };
+        let country = if self.dice.chance(0.04) { self.dice.weighted(COUNTRIES) } else { home };
         let items = self.items(shop, home.currency);
         let discount = self.dice.chance(0.08).then(|| items * 10 / 100);
         let shipping = match self.dice.below(10) {
@@ -165,13 +143,7 @@ impl Making<'_> {
             let dice = &mut self.dice;
             let (product, list_price) = shop.catalogue.choose(placed, dice);
             let price = list_price * currency.level / 1_000;
-            let mut item = Item {
-                line,
-                product,
-                quantity: *dice.weighted(QUANTITIES),
-                price,
-                discount: None,
-            };
+            let mut item = Item { line, product, quantity: *dice.weighted(QUANTITIES), price, discount: None };
             match dice.below(20) {
                 0..=2 => {
                     item.discount = Some(price * item.quantity * dice.between(5, 30) / 100);
@@ -204,14 +176,7 @@ impl Making<'_> {
             making.push(Body::Order(Order { status, ..order }), version, updated_at);
             version += 1;
         };
-        let Course {
-            placed,
-            paid,
-            packed,
-            shipped,
-            delivered,
-            undone,
-        } = self.course;
+        let Course { placed, paid, packed, shipped, delivered, undone } = self.course;
         next(self, status::PLACED, placed);
         if self.dice.chance(0.01) {
             let held = placed + self.dice.between(2 * SECOND, 15 * SECOND);
@@ -242,13 +207,7 @@ impl Making<'_> {
     }
 
     fn payments(&mut self, method: &'static str, net: i64) {
-        let Course {
-            placed,
-            paid,
-            packed,
-            undone,
-            ..
-        } = self.course;
+        let Course { placed, paid, packed, undone, .. } = self.course;
         let mut due = match self.dice.below(50) {
             // Some pay a little more or less than they should.
             0 => (net + self.dice.between(-500, 100)).max(0),
@@ -259,20 +218,12 @@ impl Making<'_> {
         if card_first && due > 5_000 && self.dice.chance(0.04) {
             let part = self.dice.pick(&[1_000, 2_500, 5_000]);
             due -= part;
-            self.payment(
-                sequence,
-                method::GIFT_CARD,
-                part,
-                &[(status::CAPTURED, placed + SECOND)],
-            );
+            self.payment(sequence, method::GIFT_CARD, part, &[(status::CAPTURED, placed + SECOND)]);
             sequence += 1;
         }
         if card_first && self.dice.chance(0.05) {
             let failed = placed + self.dice.between(5 * SECOND, 15 * SECOND);
-            let attempt = [
-                (status::PENDING, placed + 2 * SECOND),
-                (status::FAILED, failed),
-            ];
+            let attempt = [(status::PENDING, placed + 2 * SECOND), (status::FAILED, failed)];
             self.payment(sequence, method, due, &attempt);
             sequence += 1;
         }
@@ -295,13 +246,7 @@ impl Making<'_> {
         self.payment(sequence, method, due, &states);
     }
 
-    fn payment(
-        &mut self,
-        sequence: u32,
-        method: &'static str,
-        amount: i64,
-        states: &[(&'static str, Micros)],
-    ) {
+    fn payment(&mut self, sequence: u32, method: &'static str, amount: i64, states: &[(&'static str, Micros)]) {
         let from = self.records.len();
         let known = !self.dice.chance(0.005);
         let mut paid_at = None;
@@ -309,13 +254,7 @@ impl Making<'_> {
             if status == status::CAPTURED {
                 paid_at = Some(updated_at);
             }
-            let body = Body::Payment(Payment {
-                sequence,
-                method: known.then_some(method),
-                status,
-                amount,
-                paid_at,
-            });
+            let body = Body::Payment(Payment { sequence, method: known.then_some(method), status, amount, paid_at });
             self.push(body, (sequence << 16) + version, updated_at);
         }
         self.strike(from);
@@ -329,11 +268,7 @@ impl Making<'_> {
         for sequence in 1..=parcels {
             let from = self.records.len();
             // The second parcel follows the first.
-            let behind = if sequence == 1 {
-                0
-            } else {
-                self.dice.between(HOUR, 2 * DAY)
-            };
+            let behind = if sequence == 1 { 0 } else { self.dice.between(HOUR, 2 * DAY) };
             let shipped = self.course.shipped + behind;
             let delivered = self.course.delivered + behind;
             let carrier = *self.dice.weighted(CARRIERS);
@@ -365,8 +300,7 @@ impl Making<'_> {
     }
 
     fn push(&mut self, body: Body, ordinal: u32, updated_at: Micros) {
-        self.records
-            .push(Draft::new(body, self.number, ordinal, updated_at));
+        self.records.push(Draft::new(body, self.number, ordinal, updated_at));
     }
 
     fn strike(&mut self, from: usize) {
@@ -380,14 +314,11 @@ fn mark_orphans(records: &mut [Draft], shop: &Shop) {
     let orders = |record: &&Draft| record.body.entity() == Entity::Orders;
     let order_arrival = arrival(records.iter().filter(orders));
     for record in records {
-        let waits_for =
-            |arrival: Option<u32>| arrival.is_none_or(|arrival| record.extract < arrival);
+        let waits_for = |arrival: Option<u32>| arrival.is_none_or(|arrival| record.extract < arrival);
         record.marks.orphan = match record.body {
             // What is left of a deleted row refers to nothing.
             _ if record.deleted => false,
-            Body::Item(item) => {
-                waits_for(order_arrival) || waits_for(shop.catalogue.arrival(item.product))
-            }
+            Body::Item(item) => waits_for(order_arrival) || waits_for(shop.catalogue.arrival(item.product)),
             Body::Payment(_) | Body::Shipment(_) => waits_for(order_arrival),
             _ => false,
         };

@@ -40,16 +40,10 @@ impl OutputFile {
         let buffer = BufWriter::with_capacity(BUFFER_BYTES, File::create(&unfinished.0)?);
         let stream = match compression {
             Compression::None => Stream::Plain(buffer),
-            Compression::Gzip => Stream::Gzip(Box::new(
-                GzBuilder::new().write(buffer, flate2::Compression::fast()),
-            )),
+            Compression::Gzip => Stream::Gzip(Box::new(GzBuilder::new().write(buffer, flate2::Compression::fast()))),
             Compression::Zstd => Stream::Zstd(Box::new(zstd::Encoder::new(buffer, 1)?)),
         };
-        Ok(Self {
-            path: path.to_path_buf(),
-            unfinished,
-            stream,
-        })
+        Ok(Self { path: path.to_path_buf(), unfinished, stream })
     }
 
     /// Gives the file its name; returns its size on disk.
@@ -59,9 +53,7 @@ impl OutputFile {
             Stream::Gzip(encoder) => encoder.finish()?,
             Stream::Zstd(encoder) => encoder.finish()?,
         };
-        let file = buffer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
+        let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
         let bytes = file.metadata()?.len();
         fs::rename(&self.unfinished.0, &self.path)?;
         Ok(bytes)

@@ -43,17 +43,8 @@ impl Places {
     }
 
     /// Makes the folder that an entity's files of an extract go to.
-    pub(crate) fn create_folder(
-        &self,
-        shop: &Shop,
-        entity: Entity,
-        extract: u32,
-    ) -> Result<(), SimulateError> {
-        let folder = if extract == HISTORY {
-            self.history.join(entity.name())
-        } else {
-            self.day(shop, extract)
-        };
+    pub(crate) fn create_folder(&self, shop: &Shop, entity: Entity, extract: u32) -> Result<(), SimulateError> {
+        let folder = if extract == HISTORY { self.history.join(entity.name()) } else { self.day(shop, extract) };
         fs::create_dir_all(&folder).map_err(SimulateError::io("create", &folder))
     }
 
@@ -74,9 +65,7 @@ pub(crate) fn prepare(out: &Path, overwrite: bool) -> Result<(), SimulateError> 
         return Ok(());
     }
     if !overwrite {
-        return Err(SimulateError::NotEmpty {
-            path: out.to_path_buf(),
-        });
+        return Err(SimulateError::NotEmpty { path: out.to_path_buf() });
     }
     for folder in ["history", "daily"] {
         let folder = out.join(folder);

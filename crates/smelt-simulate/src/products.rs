@@ -38,9 +38,7 @@ struct Life {
 impl Catalogue {
     pub(crate) fn new(options: &Options, seed: Seed, calendar: &Calendar) -> Self {
         let count = (options.orders / 250).clamp(50, 4_000);
-        let products = (0..count)
-            .map(|number| life(number, options, seed, calendar))
-            .collect();
+        let products = (0..count).map(|number| life(number, options, seed, calendar)).collect();
         Self { products }
     }
 
@@ -100,23 +98,14 @@ fn life(number: u64, options: &Options, seed: Seed, calendar: &Calendar) -> Life
         updated_at = dice.moment(time.max(updated_at + 2 * SECOND));
         change(&mut product, dice);
         prices.push((updated_at, product.price));
-        records.push(Draft::new(
-            Body::Product(product),
-            number,
-            version as u32 + 1,
-            updated_at,
-        ));
+        records.push(Draft::new(Body::Product(product), number, version as u32 + 1, updated_at));
     }
 
     let defects = &options.defects;
     if dice.chance(defects.missing) {
         records.clear();
     }
-    let held_until = if dice.chance(defects.held_back) {
-        hold_member(calendar, created_at, dice)
-    } else {
-        Micros::MIN
-    };
+    let held_until = if dice.chance(defects.held_back) { hold_member(calendar, created_at, dice) } else { Micros::MIN };
     let affliction = Affliction {
         defects,
         calendar,
@@ -126,11 +115,7 @@ fn life(number: u64, options: &Options, seed: Seed, calendar: &Calendar) -> Life
     };
     affliction.strike(&mut records, 0, dice);
     let arrival = arrival(&records);
-    Life {
-        prices,
-        records,
-        arrival,
-    }
+    Life { prices, records, arrival }
 }
 
 fn new_product(created_at: Micros, dice: &mut Dice) -> Product {
@@ -139,11 +124,7 @@ fn new_product(created_at: Micros, dice: &mut Dice) -> Product {
     // Cheap things are more common than dear ones.
     let share = dice.unit() * dice.unit() * dice.unit();
     let price = low + ((high - low) as f64 * share) as i64;
-    let price = if price > 500 && dice.chance(0.8) {
-        price / 100 * 100 + 99
-    } else {
-        price
-    };
+    let price = if price > 500 && dice.chance(0.8) { price / 100 * 100 + 99 } else { price };
     let brand = dice.pick(BRANDS);
     let adjective = dice.pick(ADJECTIVES);
     let thing = dice.pick(category.things);

@@ -67,10 +67,7 @@ impl Layout {
     /// The names of all columns.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         let known = self.known().iter().map(|column| column.name);
-        known
-            .chain(self.operations.then_some("_op"))
-            .chain(self.drifted.then(|| self.entity.drift_column()))
-            .collect()
+        known.chain(self.operations.then_some("_op")).chain(self.drifted.then(|| self.entity.drift_column())).collect()
     }
 }
 

@@ -23,12 +23,7 @@ impl Shop {
         let seed = Seed(options.seed);
         let calendar = Calendar::new(options, seed);
         let catalogue = Catalogue::new(options, seed, &calendar);
-        Self {
-            options: options.clone(),
-            seed,
-            calendar,
-            catalogue,
-        }
+        Self { options: options.clone(), seed, calendar, catalogue }
     }
 
     /// When an order is placed.
@@ -40,19 +35,13 @@ impl Shop {
 
     /// Whether some of an order's records may come months late.
     pub(crate) fn is_straggler(&self, order: u64) -> bool {
-        self.seed
-            .dice(Purpose::Straggler, order, 0)
-            .chance(afflict::straggler_chance(&self.options.defects))
+        self.seed.dice(Purpose::Straggler, order, 0).chance(afflict::straggler_chance(&self.options.defects))
     }
 
     /// What may befall the records of an order.
     pub(crate) fn order_affliction(&self, order: u64, placed_at: Micros) -> Affliction<'_> {
         let straggler = self.is_straggler(order);
-        let days = if straggler {
-            STRAGGLER_DAYS
-        } else {
-            ORDINARY_DAYS
-        };
+        let days = if straggler { STRAGGLER_DAYS } else { ORDINARY_DAYS };
         Affliction {
             defects: &self.options.defects,
             calendar: &self.calendar,
@@ -66,9 +55,7 @@ impl Shop {
     pub(crate) fn key(&self, entity: Entity, number: u64, part: u32) -> String {
         match self.options.keys {
             KeyStyle::Uuid => {
-                let mut dice = self
-                    .seed
-                    .dice(Purpose::Key(entity), number, u64::from(part));
+                let mut dice = self.seed.dice(Purpose::Key(entity), number, u64::from(part));
                 let high = u128::from(dice.number()) << 64;
                 let bytes = (high | u128::from(dice.number())).to_be_bytes();
                 Builder::from_random_bytes(bytes).into_uuid().to_string()
@@ -101,16 +88,11 @@ pub(crate) fn hold_member(calendar: &Calendar, joined_at: Micros, dice: &mut Dic
     if dice.chance(0.5) {
         joined_at + dice.between(DAY, 20 * DAY)
     } else {
-        dice.between(calendar.first_daily(), calendar.end() - 1)
-            .max(joined_at)
+        dice.between(calendar.first_daily(), calendar.end() - 1).max(joined_at)
     }
 }
 
 /// The extract by which a readable record of these has arrived.
 pub(crate) fn arrival<'a>(records: impl IntoIterator<Item = &'a Draft>) -> Option<u32> {
-    records
-        .into_iter()
-        .filter(|record| !record.broken)
-        .map(|record| record.extract)
-        .min()
+    records.into_iter().filter(|record| !record.broken).map(|record| record.extract).min()
 }

@@ -30,12 +30,7 @@ const CUSTOMERS_IN_PART: u64 = 140_000;
 /// Progress is told after so many lives.
 const LIVES_IN_STEP: u64 = 2_048;
 
-const ORDER_ENTITIES: [Entity; 4] = [
-    Entity::Orders,
-    Entity::OrderItems,
-    Entity::Payments,
-    Entity::Shipments,
-];
+const ORDER_ENTITIES: [Entity; 4] = [Entity::Orders, Entity::OrderItems, Entity::Payments, Entity::Shipments];
 
 /// How far a simulation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +55,7 @@ pub struct Progress {
 ///
 /// [`SimulateError::Option`] and [`SimulateError::NotEmpty`] before anything is written;
 /// [`SimulateError::Io`] when a file or folder cannot be made.
-pub fn simulate(
-    options: &Options,
-    out: &Path,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Summary, SimulateError> {
+pub fn simulate(options: &Options, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Summary, SimulateError> {
     options.check()?;
     places::prepare(out, options.overwrite)?;
     let shop = Shop::new(options);
@@ -158,9 +149,9 @@ impl Task {
     /// The orders whose lives have to be looked at if they are stragglers.
     fn old_orders(&self, shop: &Shop) -> Range<u64> {
         match self {
-            Self::Day { extract } if shop.options.defects.late > 0.0 => shop
-                .calendar
-                .days_back(*extract, ORDINARY_DAYS + 1..STRAGGLER_DAYS + 1),
+            Self::Day { extract } if shop.options.defects.late > 0.0 => {
+                shop.calendar.days_back(*extract, ORDINARY_DAYS + 1..STRAGGLER_DAYS + 1)
+            }
             _ => 0..0,
         }
     }
@@ -170,21 +161,11 @@ impl Task {
         length(self.customers(shop)) + length(self.orders(shop)) + length(self.old_orders(shop))
     }
 
-    fn run(
-        &self,
-        shop: &Shop,
-        places: &Places,
-        tell: &mut dyn FnMut(Step),
-    ) -> Result<Summary, SimulateError> {
+    fn run(&self, shop: &Shop, places: &Places, tell: &mut dyn FnMut(Step)) -> Result<Summary, SimulateError> {
         let files = self
             .entities()
             .iter()
-            .map(|&entity| {
-                (
-                    entity,
-                    places.file(shop, entity, self.extract(), self.part()),
-                )
-            })
+            .map(|&entity| (entity, places.file(shop, entity, self.extract(), self.part())))
             .collect();
         let mut extract = Extract::create(shop, self.extract(), self.part(), files)?;
         let mut teller = Teller::new(tell);
@@ -236,11 +217,7 @@ struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     fn new(tell: &'a mut dyn FnMut(Step)) -> Self {
-        Self {
-            tell,
-            lives: 0,
-            records_told: 0,
-        }
+        Self { tell, lives: 0, records_told: 0 }
     }
 
     fn looked_at_one(&mut self, records: u64) {
@@ -251,10 +228,7 @@ impl<'a> Teller<'a> {
     }
 
     fn finish(&mut self, records: u64) {
-        (self.tell)(Step {
-            lives: self.lives,
-            records: records - self.records_told,
-        });
+        (self.tell)(Step { lives: self.lives, records: records - self.records_told });
         self.lives = 0;
         self.records_told = records;
     }
@@ -295,11 +269,7 @@ fn run(
             });
         }
         drop(sender);
-        let mut state = Progress {
-            done: 0,
-            total: tasks.iter().map(|task| task.lives(shop)).sum(),
-            records: 0,
-        };
+        let mut state = Progress { done: 0, total: tasks.iter().map(|task| task.lives(shop)).sum(), records: 0 };
         progress(state);
         let mut summary = Summary::new();
         let mut failure = None;
@@ -319,12 +289,7 @@ fn run(
 }
 
 /// Delivers some files again, some days after they came first.
-fn redeliver(
-    shop: &Shop,
-    tasks: &[Task],
-    places: &Places,
-    summary: &mut Summary,
-) -> Result<(), SimulateError> {
+fn redeliver(shop: &Shop, tasks: &[Task], places: &Places, summary: &mut Summary) -> Result<(), SimulateError> {
     for extract in 1..shop.calendar.extracts() {
         for entity in Entity::ALL {
             let purpose = Purpose::Redelivery(entity);
@@ -347,11 +312,7 @@ fn redeliver(
             } else {
                 continue;
             };
-            let name = format!(
-                "{}-redelivered-{name}.{}",
-                entity.name(),
-                places.extension()
-            );
+            let name = format!("{}-redelivered-{name}.{}", entity.name(), places.extension());
             let to = places.day(shop, extract).join(name);
             let bytes = output_file::copy(&from, &to).map_err(SimulateError::io("write", &to))?;
             let counts = summary.entity_mut(entity);
@@ -369,12 +330,7 @@ mod tests {
     #[test]
     fn every_record_of_every_life_is_in_exactly_one_file() {
         // Long enough for records that come half a year late.
-        let options = Options {
-            orders: 900,
-            history_days: 20,
-            daily_days: 260,
-            ..Options::nastiest()
-        };
+        let options = Options { orders: 900, history_days: 20, daily_days: 260, ..Options::nastiest() };
         let out = tempfile::TempDir::new().unwrap();
         let summary = simulate(&options, out.path(), &mut |_| ()).unwrap();
         let shop = Shop::new(&options);
@@ -386,22 +342,15 @@ mod tests {
             shop.customer_life(customer, &mut records);
         }
         records.extend(shop.catalogue.records().flatten());
-        assert!(
-            records
-                .iter()
-                .all(|record| record.delivered_at >= record.updated_at)
-        );
+        assert!(records.iter().all(|record| record.delivered_at >= record.updated_at));
         for entity in Entity::ALL {
-            let made = records
-                .iter()
-                .filter(|record| record.body.entity() == entity);
+            let made = records.iter().filter(|record| record.body.entity() == entity);
             let counts = summary.entity(entity);
             let torn = counts.broken.get(&crate::BrokenKind::Torn).unwrap_or(&0);
             assert_eq!(made.count() as u64, counts.records - torn, "{entity:?}");
         }
-        let months = records
-            .iter()
-            .filter(|record| record.delivered_at > record.updated_at + 60 * crate::calendar::DAY);
+        let months =
+            records.iter().filter(|record| record.delivered_at > record.updated_at + 60 * crate::calendar::DAY);
         assert!(months.count() > 50);
     }
 

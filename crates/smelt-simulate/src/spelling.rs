@@ -125,9 +125,7 @@ impl Speller {
                 (0, 1..) => format!(".{rest:02}").trim_end_matches('0').to_owned(),
                 (_, 0) if self.dice.chance(0.5) => format!("{whole}."),
                 (_, 0) => whole.to_string(),
-                _ => format!("{whole}.{rest:02}")
-                    .trim_end_matches('0')
-                    .to_owned(),
+                _ => format!("{whole}.{rest:02}").trim_end_matches('0').to_owned(),
             },
             5 => format!("+{whole}.{rest:02}"),
             6 => format!("00{whole}.{rest:02}"),
@@ -267,11 +265,7 @@ fn capitalised(text: &str, separator: char) -> String {
         .map(|letter| {
             let capital = previous == separator;
             previous = letter;
-            if capital {
-                letter.to_ascii_uppercase()
-            } else {
-                letter
-            }
+            if capital { letter.to_ascii_uppercase() } else { letter }
         })
         .collect()
 }

@@ -83,9 +83,7 @@ pub enum BrokenKind {
 
 impl Summary {
     pub(crate) fn new() -> Self {
-        Self {
-            entities: Entity::ALL.map(EntitySummary::new).to_vec(),
-        }
+        Self { entities: Entity::ALL.map(EntitySummary::new).to_vec() }
     }
 
     /// What was written of one entity.

@@ -119,18 +119,9 @@ mod tests {
             let (local, offset) = text.split_at(sign);
             let digits: String = offset.chars().filter(char::is_ascii_digit).collect();
             let minutes = digits[..2].parse::<i64>().unwrap() * 60
-                + digits
-                    .get(2..4)
-                    .map_or(0, |minutes| minutes.parse().unwrap());
-            let minutes = if offset.starts_with('-') {
-                -minutes
-            } else {
-                minutes
-            };
-            assert_eq!(
-                local,
-                date_and_time(time + minutes * MINUTE, 'T', Fraction::AsNeeded)
-            );
+                + digits.get(2..4).map_or(0, |minutes| minutes.parse().unwrap());
+            let minutes = if offset.starts_with('-') { -minutes } else { minutes };
+            assert_eq!(local, date_and_time(time + minutes * MINUTE, 'T', Fraction::AsNeeded));
         }
     }
 }

@@ -49,13 +49,7 @@ const fn country(
     dialling_code: &'static str,
     cities: &'static [&'static str],
 ) -> Country {
-    Country {
-        code,
-        currency,
-        postal_code,
-        dialling_code,
-        cities,
-    }
+    Country { code, currency, postal_code, dialling_code, cities }
 }
 
 /// All countries, each with its share of the customers.
@@ -164,27 +158,12 @@ pub(crate) static CATEGORIES: &[(Category, u32)] = &[
     (category("Grocery", (30, 4_200), &["Olive Oil", "Coffee Beans", "Tea", "Chocolate"]), 3),
 ];
 
-const fn category(
-    name: &'static str,
-    price: (i64, i64),
-    things: &'static [&'static str],
-) -> Category {
-    Category {
-        name,
-        price,
-        things,
-    }
+const fn category(name: &'static str, price: (i64, i64), things: &'static [&'static str]) -> Category {
+    Category { name, price, things }
 }
 
-pub(crate) const CARRIERS: &[(&str, u32)] = &[
-    ("DHL", 30),
-    ("UPS", 25),
-    ("FedEx", 15),
-    ("DPD", 12),
-    ("Royal Mail", 8),
-    ("La Poste", 6),
-    ("GLS", 4),
-];
+pub(crate) const CARRIERS: &[(&str, u32)] =
+    &[("DHL", 30), ("UPS", 25), ("FedEx", 15), ("DPD", 12), ("Royal Mail", 8), ("La Poste", 6), ("GLS", 4)];
 
 /// How orders are paid, each with its share.
 pub(crate) const PAYMENT_METHODS: &[(&str, u32)] = &[

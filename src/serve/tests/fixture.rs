@@ -39,7 +39,8 @@ impl SqlEngine for PlainEngine {
         let mut config = SessionConfig::new().with_target_partitions(2);
         config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
         config.options_mut().sql_parser.parse_float_as_decimal = true;
-        let state = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
+        let state =
+            SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
         Ok(SessionContext::new_with_state(state))
     }
 
@@ -59,7 +60,11 @@ impl MemoryWarehouse {
         let context = PlainEngine::new(1 << 30).session().unwrap();
         let mut tables = Vec::new();
         for (schema, name, sql) in TABLES {
-            tables.push(ViewTable { schema: (*schema).into(), name: (*name).into(), provider: table(&context, sql).await });
+            tables.push(ViewTable {
+                schema: (*schema).into(),
+                name: (*name).into(),
+                provider: table(&context, sql).await,
+            });
         }
         Arc::new(Self { tables, newest: AtomicU64::new(1) })
     }
@@ -136,7 +141,11 @@ const TABLES: &[(&str, &str, &str)] = &[
         "select cast(20240100 + value as int) as date_key, cast(date '2023-12-31' + cast(value as int) as date) as date
          from generate_series(1, 31)",
     ),
-    ("gold", "daily_sales", "select 20240101 as order_date_key, 'toys' as category, cast(1.5 as decimal(18,2)) as net_amount"),
+    (
+        "gold",
+        "daily_sales",
+        "select 20240101 as order_date_key, 'toys' as category, cast(1.5 as decimal(18,2)) as net_amount",
+    ),
     (
         "staging",
         "orders_cleaned",

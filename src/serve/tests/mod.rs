@@ -26,7 +26,8 @@ impl Running {
     fn start(options: ServeOptions, memory: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let warehouse = runtime.block_on(MemoryWarehouse::new());
-        let server = runtime.block_on(Server::bind(options, Arc::clone(&warehouse) as _, PlainEngine::new(memory))).unwrap();
+        let server =
+            runtime.block_on(Server::bind(options, Arc::clone(&warehouse) as _, PlainEngine::new(memory))).unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = runtime.spawn(server.run(async move { drop(stopped.await) }));
@@ -67,13 +68,21 @@ fn answers_show_as_postgres_shows_them() {
     let mut client = server.client();
     let sql = "select order_id, ordered_at, net_amount, is_paid_in_full, shipping_country, item_count \
                from fact_orders where order_id in ('O-3', 'O-10') order by ordered_at";
-    let texts = |row: &[Option<String>]| row.iter().map(|cell| cell.clone().unwrap_or("NULL".into())).collect::<Vec<_>>();
+    let texts =
+        |row: &[Option<String>]| row.iter().map(|cell| cell.clone().unwrap_or("NULL".into())).collect::<Vec<_>>();
     let rows = client.rows(sql);
     assert_eq!(texts(&rows[0]), ["O-3", "2024-01-01 00:03:00.000003", "3.75", "t", "DE", "3"]);
     assert_eq!(texts(&rows[1]), ["O-10", "2024-01-01 00:10:00.00001", "12.50", "f", "NULL", "0"]);
-    assert_eq!(client.value("select count(*) from gold.fact_orders o join staging.orders_cleaned s on s.order_id = o.order_id"), "100");
+    assert_eq!(
+        client
+            .value("select count(*) from gold.fact_orders o join staging.orders_cleaned s on s.order_id = o.order_id"),
+        "100"
+    );
     assert_eq!(client.value("select count(*) from shop.gold.fact_orders"), "5000");
-    assert_eq!(client.value("select cast(net_amount * 1000000000000000000000 as decimal(38,2)) from daily_sales"), "1500000000000000000000.00");
+    assert_eq!(
+        client.value("select cast(net_amount * 1000000000000000000000 as decimal(38,2)) from daily_sales"),
+        "1500000000000000000000.00"
+    );
     assert_eq!(client.rows("select * from fact_orders").len(), 5000);
 }
 
@@ -345,7 +354,9 @@ fn serve_for_peers() {
     println!("serving at {}", server.address);
     loop {
         thread::sleep(Duration::from_millis(50));
-        let newest = variable("PEER_SNAPSHOT").and_then(|path| std::fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok());
+        let newest = variable("PEER_SNAPSHOT")
+            .and_then(|path| std::fs::read_to_string(path).ok())
+            .and_then(|text| text.trim().parse().ok());
         if let Some(newest) = newest {
             server.warehouse.publish(newest);
         }

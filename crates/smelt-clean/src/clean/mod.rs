@@ -57,12 +57,7 @@ impl Cleaner {
     /// The first rule the spec breaks.
     pub fn new(spec: &EntitySpec, limits: Limits) -> Result<Self, SpecError> {
         let plan = Plan::new(spec)?;
-        Ok(Self {
-            json: JsonParser::new(&plan),
-            schema: spec.rows_schema(),
-            plan,
-            limits,
-        })
+        Ok(Self { json: JsonParser::new(&plan), schema: spec.rows_schema(), plan, limits })
     }
 
     /// The schema of [`Cleaned::rows`].
@@ -78,17 +73,13 @@ impl Cleaner {
         match block.content() {
             Content::JsonLines(text) => {
                 let mut work = Work::new(&self.plan, self.limits, block);
-                work.clean_text(text, |line, record, unknown| {
-                    self.json.parse(line, &self.plan, record, unknown)
-                });
+                work.clean_text(text, |line, record, unknown| self.json.parse(line, &self.plan, record, unknown));
                 work.finish(self.schema.clone())
             }
             Content::Csv(text, header) => {
                 let parser = CsvParser::new(header, &self.plan);
                 let mut work = Work::new(&self.plan, self.limits, block);
-                work.clean_text(text, |line, record, unknown| {
-                    parser.parse(line, record, unknown)
-                });
+                work.clean_text(text, |line, record, unknown| parser.parse(line, record, unknown));
                 work.finish(self.schema.clone())
             }
             Content::Columns(batch) => {
@@ -132,8 +123,7 @@ impl<'p, 'a> Work<'p, 'a> {
         for text in block.records() {
             self.record.clear();
             let read = match text.readable {
-                Ok(line) => parse(line, &mut self.record, &mut self.unknown)
-                    .map_err(|error| error.to_string()),
+                Ok(line) => parse(line, &mut self.record, &mut self.unknown).map_err(|error| error.to_string()),
                 Err(flaw) => Err(flaw.to_string()),
             };
             self.end_record(read, || keep(text.bytes, text.full_length(), limit));
@@ -165,11 +155,6 @@ impl<'p, 'a> Work<'p, 'a> {
 
     fn finish(self, schema: SchemaRef) -> Result<Cleaned, CleanError> {
         let (rows, rejected) = self.rows.finish(schema)?;
-        Ok(Cleaned {
-            rows,
-            rejected,
-            records: self.records,
-            unknown_columns: self.unknown.into_counts(),
-        })
+        Ok(Cleaned { rows, rejected, records: self.records, unknown_columns: self.unknown.into_counts() })
     }
 }

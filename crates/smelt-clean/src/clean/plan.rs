@@ -84,14 +84,11 @@ impl Column {
         };
         let bound = |role, text| match parse(role, text)? {
             None => Ok(None),
-            Some(value) => value
-                .number()
-                .map(Some)
-                .ok_or_else(|| SpecError::Unordered {
-                    column: column.name.clone(),
-                    role,
-                    kind: column.kind.name(),
-                }),
+            Some(value) => value.number().map(Some).ok_or_else(|| SpecError::Unordered {
+                column: column.name.clone(),
+                role,
+                kind: column.kind.name(),
+            }),
         };
         let default = parse("default", &column.default)?;
         let minimum = bound("minimum", &column.minimum)?.unwrap_or(i128::MIN);
@@ -145,12 +142,8 @@ impl Value {
             Kind::Identifier => Self::Text(identifier::normalise(text, &mut buffer).to_owned()),
             Kind::Email => Self::Text(email::normalise(text, &mut buffer).to_owned()),
             Kind::Code => Self::Text(code::normalise(text, &mut buffer).to_owned()),
-            Kind::Status { aliases } => {
-                Self::Text(status::normalise(text, aliases, &mut buffer).to_owned())
-            }
-            Kind::Money { precision, scale } => {
-                Self::Money(money::parse(text, *precision, *scale)?)
-            }
+            Kind::Status { aliases } => Self::Text(status::normalise(text, aliases, &mut buffer).to_owned()),
+            Kind::Money { precision, scale } => Self::Money(money::parse(text, *precision, *scale)?),
             Kind::Count => Self::Count(count::parse(text)?),
             Kind::Flag => Self::Flag(flag::parse(text)?),
             Kind::Timestamp => Self::Timestamp(timestamp::parse(text)?),
@@ -178,10 +171,7 @@ pub(crate) struct NullTexts {
 impl NullTexts {
     fn new(texts: &[String]) -> Self {
         let bit = |text: &String| 1 << text.len().min(63);
-        Self {
-            texts: texts.to_vec(),
-            lengths: texts.iter().map(bit).fold(0, |all, bit: u64| all | bit),
-        }
+        Self { texts: texts.to_vec(), lengths: texts.iter().map(bit).fold(0, |all, bit: u64| all | bit) }
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {

@@ -26,10 +26,7 @@ pub(crate) struct Record<'a> {
 
 impl<'a> Record<'a> {
     pub(crate) fn new(columns: usize) -> Self {
-        Self {
-            values: vec![Raw::Null; columns + 1],
-            rebuilt: String::new(),
-        }
+        Self { values: vec![Raw::Null; columns + 1], rebuilt: String::new() }
     }
 
     /// Forgets the record before.
@@ -69,10 +66,7 @@ impl<'a> Record<'a> {
             Raw::Text(text) => Raw::Text(white_space::trim(text)),
             Raw::Rebuilt { start, end } => {
                 let trimmed = white_space::trimmed(&self.rebuilt[start..end]);
-                Raw::Rebuilt {
-                    start: start + trimmed.start,
-                    end: start + trimmed.end,
-                }
+                Raw::Rebuilt { start: start + trimmed.start, end: start + trimmed.end }
             }
             Raw::Null | Raw::Instant(..) => value,
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BooleanBuilder, Decimal128Builder, Int32Builder, StringViewBuilder,
-        TimestampMicrosecondBuilder, UInt64Builder,
+        ArrayRef, BooleanBuilder, Decimal128Builder, Int32Builder, StringViewBuilder, TimestampMicrosecondBuilder,
+        UInt64Builder,
     },
     datatypes::{DataType, SchemaRef},
     error::ArrowError,
@@ -82,12 +82,7 @@ impl<'p, 'a> Rows<'p, 'a> {
     }
 
     /// Makes a row of the record, or rejects it with all its reasons.
-    pub(super) fn add(
-        &mut self,
-        record: &Record<'a>,
-        position: u64,
-        source: impl FnOnce() -> String,
-    ) {
+    pub(super) fn add(&mut self, record: &Record<'a>, position: u64, source: impl FnOnce() -> String) {
         let deleted = matches!(self.operation(record), Operation::Delete);
         self.clean.clear();
         for (index, column) in self.plan.columns.iter().enumerate() {
@@ -111,17 +106,10 @@ impl<'p, 'a> Rows<'p, 'a> {
     }
 
     pub(super) fn reject(&mut self, position: u64, reasons: Vec<Reason>, record: String) {
-        self.rejected.push(Rejected {
-            position,
-            reasons,
-            record,
-        });
+        self.rejected.push(Rejected { position, reasons, record });
     }
 
-    pub(super) fn finish(
-        self,
-        schema: SchemaRef,
-    ) -> Result<(RecordBatch, Vec<Rejected>), ArrowError> {
+    pub(super) fn finish(self, schema: SchemaRef) -> Result<(RecordBatch, Vec<Rejected>), ArrowError> {
         let (mut deleted, mut positions) = (self.deleted, self.positions);
         let added: [ArrayRef; 2] = [Arc::new(deleted.finish()), Arc::new(positions.finish())];
         let columns = self.builders.into_iter().map(Builder::finish);
@@ -154,9 +142,7 @@ impl<'p, 'a> Rows<'p, 'a> {
         let parsed = match (record.text(value), value) {
             (Some(text), _) if self.plan.null_texts.contains(text) => Some(Clean::Null),
             (Some(text), _) => parse(&column.kind, text, value),
-            (None, Raw::Instant(instant, unit)) => {
-                timestamp::from_unit(instant, unit).map(Clean::Timestamp)
-            }
+            (None, Raw::Instant(instant, unit)) => timestamp::from_unit(instant, unit).map(Clean::Timestamp),
             (None, _) => Some(Clean::Null),
         };
         let Some(parsed) = parsed else {
@@ -178,9 +164,7 @@ impl<'p, 'a> Rows<'p, 'a> {
             value => value,
         };
         match settled {
-            Clean::Null if column.required => self.reasons.push(Reason::Required {
-                column: column.name.clone(),
-            }),
+            Clean::Null if column.required => self.reasons.push(Reason::Required { column: column.name.clone() }),
             Clean::Money(amount) => self.check_bounds(column, amount),
             Clean::Count(count) => self.check_bounds(column, i128::from(count)),
             Clean::Timestamp(micros) => self.check_bounds(column, i128::from(micros)),
@@ -213,9 +197,7 @@ fn parse<'a>(kind: &Kind, text: &str, value: Raw<'a>) -> Option<Clean<'a>> {
         Kind::Text | Kind::Identifier | Kind::Email | Kind::Code | Kind::Status { aliases: _ } => {
             Some(Clean::Text(value))
         }
-        Kind::Money { precision, scale } => {
-            money::parse(text, *precision, *scale).map(Clean::Money)
-        }
+        Kind::Money { precision, scale } => money::parse(text, *precision, *scale).map(Clean::Money),
         Kind::Count => count::parse(text).map(Clean::Count),
         Kind::Flag => flag::parse(text).map(Clean::Flag),
         Kind::Timestamp => timestamp::parse(text).map(Clean::Timestamp),
@@ -243,20 +225,12 @@ impl Builder {
             }
             DataType::Int32 => Self::Count(Int32Builder::with_capacity(capacity)),
             DataType::Boolean => Self::Flag(BooleanBuilder::with_capacity(capacity)),
-            DataType::Timestamp(..) => {
-                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(capacity))
-            }
+            DataType::Timestamp(..) => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(capacity)),
             _ => Self::Text(StringViewBuilder::with_capacity(capacity)),
         }
     }
 
-    fn append(
-        &mut self,
-        column: &Column,
-        value: Clean<'_>,
-        record: &Record<'_>,
-        buffer: &mut String,
-    ) {
+    fn append(&mut self, column: &Column, value: Clean<'_>, record: &Record<'_>, buffer: &mut String) {
         match (self, value) {
             (Self::Text(builder), Clean::Text(raw)) => {
                 let trimmed = record.text(raw).unwrap_or_default();

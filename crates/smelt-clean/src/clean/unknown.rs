@@ -23,13 +23,7 @@ struct UnknownColumn {
 
 impl UnknownColumns {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            ids: HashMap::new(),
-            columns: Vec::new(),
-            seen: Vec::new(),
-            record: 0,
-        }
+        Self { limits, ids: HashMap::new(), columns: Vec::new(), seen: Vec::new(), record: 0 }
     }
 
     /// Notes a column of the current record.
@@ -55,11 +49,7 @@ impl UnknownColumns {
         }
         let id = self.columns.len();
         self.ids.insert(name.clone(), id);
-        self.columns.push(UnknownColumn {
-            name,
-            records: 0,
-            last_record: 0,
-        });
+        self.columns.push(UnknownColumn { name, records: 0, last_record: 0 });
         id
     }
 

@@ -87,10 +87,7 @@ impl<'b> ColumnParser<'b> {
 
     /// The record as a JSON object of its values' texts.
     pub(crate) fn show(&self, row: usize, limit: usize) -> String {
-        let mut shown = Bounded {
-            text: String::new(),
-            limit,
-        };
+        let mut shown = Bounded { text: String::new(), limit };
         match self.write(row, &mut shown) {
             Ok(()) => shown.text,
             Err(fmt::Error) => shown.text + " … (cut)",
@@ -112,10 +109,7 @@ impl<'b> ColumnParser<'b> {
                 write_json(shown, text)?;
             } else {
                 // Nested values can be large: they are written through the bound, too.
-                let mut text = Bounded {
-                    text: String::new(),
-                    limit: shown.limit,
-                };
+                let mut text = Bounded { text: String::new(), limit: shown.limit };
                 let formatter = ArrayFormatter::try_new(column.source, &options);
                 let written = formatter.map(|formatter| write!(text, "{}", formatter.value(row)));
                 write_json(shown, &text.text)?;
@@ -143,10 +137,9 @@ impl Column<'_> {
                 Ok(text) => Ok(Raw::Text(text)),
                 Err(_) => Err(Unreadable::InvalidUtf8 { column: self.name }),
             },
-            Values::Texts(_) | Values::Unreadable => Err(Unreadable::NoText {
-                column: self.name,
-                data_type: self.source.data_type(),
-            }),
+            Values::Texts(_) | Values::Unreadable => {
+                Err(Unreadable::NoText { column: self.name, data_type: self.source.data_type() })
+            }
         }
     }
 }
@@ -163,16 +156,9 @@ impl Values {
                     Self::texts(&cast(&instants, &DataType::Timestamp(*unit, None))?)?
                 }
             }
-            DataType::Binary
-            | DataType::LargeBinary
-            | DataType::FixedSizeBinary(_)
-            | DataType::BinaryView => {
+            DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView => {
                 let bytes = cast(source, &DataType::Binary)?;
-                Self::Bytes(
-                    cast(&bytes, &DataType::BinaryView)?
-                        .as_binary_view()
-                        .clone(),
-                )
+                Self::Bytes(cast(&bytes, &DataType::BinaryView)?.as_binary_view().clone())
             }
             nested if nested.is_nested() => Self::Unreadable,
             other if can_cast_types(other, &DataType::Utf8View) => Self::texts(source)?,
@@ -189,13 +175,8 @@ impl Values {
 /// Why a row cannot be read.
 #[derive(Debug)]
 pub(crate) enum Unreadable<'a> {
-    NoText {
-        column: &'a str,
-        data_type: &'a DataType,
-    },
-    InvalidUtf8 {
-        column: &'a str,
-    },
+    NoText { column: &'a str, data_type: &'a DataType },
+    InvalidUtf8 { column: &'a str },
 }
 
 impl fmt::Display for Unreadable<'_> {
@@ -220,11 +201,7 @@ impl Write for Bounded {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let room = self.limit - self.text.len();
         self.text.push_str(&more[..more.floor_char_boundary(room)]);
-        if more.len() > room {
-            Err(fmt::Error)
-        } else {
-            Ok(())
-        }
+        if more.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
 }
 

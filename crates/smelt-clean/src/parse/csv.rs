@@ -22,10 +22,7 @@ pub(crate) struct CsvParser<'h> {
 impl<'h> CsvParser<'h> {
     pub(crate) fn new(header: &'h Header, plan: &Plan) -> Self {
         let columns = header.names.iter().map(|name| plan.index_of(name));
-        Self {
-            columns: columns.collect(),
-            header,
-        }
+        Self { columns: columns.collect(), header }
     }
 
     /// Fills `record` from a line, or tells why the line cannot be read.
@@ -44,10 +41,7 @@ impl<'h> CsvParser<'h> {
             found += 1;
         }
         if found != self.columns.len() {
-            return Err(WrongFieldCount {
-                found,
-                expected: self.columns.len(),
-            });
+            return Err(WrongFieldCount { found, expected: self.columns.len() });
         }
         for (name, column) in self.header.names.iter().zip(&self.columns) {
             if column.is_none() {
@@ -91,10 +85,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn new(line: &'a str, dialect: CsvDialect) -> Self {
-        Self {
-            dialect,
-            rest: Some(line),
-        }
+        Self { dialect, rest: Some(line) }
     }
 
     fn next(&mut self, rebuilt: &mut String) -> Option<Raw<'a>> {
@@ -142,9 +133,6 @@ impl<'a> Fields<'a> {
             rebuilt.push_str(after);
             break;
         }
-        Raw::Rebuilt {
-            start,
-            end: rebuilt.len(),
-        }
+        Raw::Rebuilt { start, end: rebuilt.len() }
     }
 }

@@ -22,16 +22,10 @@ impl JsonParser {
     pub(crate) fn new(plan: &Plan) -> Self {
         let names = plan.columns.iter().map(|column| column.name.as_str());
         let keys = names.chain([crate::OPERATION_COLUMN]);
-        let is_plain =
-            |name: &str| !name.contains(|character| matches!(character, '"' | '\\' | '\0'..' '));
-        let keys: Vec<_> = keys
-            .map(|name| is_plain(name).then(|| format!("\"{name}\"")))
-            .collect();
+        let is_plain = |name: &str| !name.contains(|character| matches!(character, '"' | '\\' | '\0'..' '));
+        let keys: Vec<_> = keys.map(|name| is_plain(name).then(|| format!("\"{name}\""))).collect();
         let start = keys.len();
-        Self {
-            followers: (1..start).chain([0, 0]).collect(),
-            keys,
-        }
+        Self { followers: (1..start).chain([0, 0]).collect(), keys }
     }
 
     /// Fills `record` from a line, or tells why the line cannot be read.
@@ -144,11 +138,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Unreadable> {
-        if self.accept(byte) {
-            Ok(())
-        } else {
-            Err(self.expected(what))
-        }
+        if self.accept(byte) { Ok(()) } else { Err(self.expected(what)) }
     }
 
     #[cold]
@@ -177,14 +167,8 @@ impl<'a> Cursor<'a> {
             Some(b'n') => self.word("null", Raw::Null),
             Some(b't') => self.word("true", Raw::Text("true")),
             Some(b'f') => self.word("false", Raw::Text("false")),
-            Some(b'{') => Err(Unreadable::Nested {
-                what: "an object",
-                at: start,
-            }),
-            Some(b'[') => Err(Unreadable::Nested {
-                what: "an array",
-                at: start,
-            }),
+            Some(b'{') => Err(Unreadable::Nested { what: "an object", at: start }),
+            Some(b'[') => Err(Unreadable::Nested { what: "an array", at: start }),
             _ => Err(self.expected("a value")),
         }
     }
@@ -272,10 +256,7 @@ impl<'a> Cursor<'a> {
                 let end = rebuilt.len();
                 return Ok(Raw::Rebuilt { start, end });
             }
-            self.expect(
-                b'\\',
-                "a closing quote, and no control character before it,",
-            )?;
+            self.expect(b'\\', "a closing quote, and no control character before it,")?;
             rebuilt.push(self.escape()?);
         }
     }
@@ -311,10 +292,7 @@ impl<'a> Cursor<'a> {
             }
         }
         // Half a surrogate pair is no character.
-        char::from_u32(code).ok_or(Unreadable::Expected {
-            what: "a Unicode character",
-            at,
-        })
+        char::from_u32(code).ok_or(Unreadable::Expected { what: "a Unicode character", at })
     }
 
     fn four_hex_digits(&mut self) -> Result<u32, Unreadable> {

@@ -14,28 +14,13 @@ pub enum ReadError {
     Options { detail: &'static str },
     /// The disk or the network, not the file's contents.
     #[error("reading stopped after {bytes} bytes and {records} records")]
-    Io {
-        bytes: u64,
-        records: u64,
-        source: io::Error,
-    },
+    Io { bytes: u64, records: u64, source: io::Error },
     /// `bytes` and `records` are what was decompressed before.
     #[error("the {compression} stream is cut off after {bytes} bytes and {records} records")]
-    Truncated {
-        compression: Compression,
-        bytes: u64,
-        records: u64,
-    },
+    Truncated { compression: Compression, bytes: u64, records: u64 },
     /// `bytes` and `records` are what was decompressed before.
-    #[error(
-        "the {compression} stream is corrupt after {bytes} bytes and {records} records: {detail}"
-    )]
-    Corrupt {
-        compression: Compression,
-        bytes: u64,
-        records: u64,
-        detail: String,
-    },
+    #[error("the {compression} stream is corrupt after {bytes} bytes and {records} records: {detail}")]
+    Corrupt { compression: Compression, bytes: u64, records: u64, detail: String },
     #[error("the CSV file has no header, only blank lines")]
     NoHeader,
     #[error("the CSV header cannot be read: {detail}")]

@@ -17,26 +17,19 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads the header, and the rest of the block that it is in. An empty file has no columns.
-    pub(super) fn read(
-        reader: &mut TextReader,
-        dialect: CsvDialect,
-    ) -> Result<(Self, Option<TextBlock>), ReadError> {
+    pub(super) fn read(reader: &mut TextReader, dialect: CsvDialect) -> Result<(Self, Option<TextBlock>), ReadError> {
         let mut block = reader.next_block()?;
         let names = match block.as_mut().and_then(TextBlock::take_first) {
             Some(Ok(line)) => fields(&line, dialect),
             Some(Err(flaw)) => {
-                return Err(ReadError::Header {
-                    detail: flaw.to_string(),
-                });
+                return Err(ReadError::Header { detail: flaw.to_string() });
             }
             None if reader.is_empty() => Vec::new(),
             None => return Err(ReadError::NoHeader),
         };
         let mut seen = HashSet::new();
         if let Some(column) = names.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(ReadError::RepeatedColumn {
-                column: column.clone(),
-            });
+            return Err(ReadError::RepeatedColumn { column: column.clone() });
         }
         let rest = block.filter(|rest| rest.len() > 0);
         Ok((Self { names, dialect }, rest))

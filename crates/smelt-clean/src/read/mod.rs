@@ -101,18 +101,11 @@ pub fn open(input: Input, options: &ReadOptions) -> Result<BlockReader, ReadErro
             let source = Source::open(input, options.compression)?;
             let mut reader = TextReader::csv(source, options.csv, options.limits);
             let (header, first) = Header::read(&mut reader, options.csv)?;
-            Records::Csv {
-                reader,
-                header: Arc::new(header),
-                first,
-            }
+            Records::Csv { reader, header: Arc::new(header), first }
         }
         Format::Parquet => Records::Columns(Box::new(ParquetReader::open(input, options)?)),
     };
-    Ok(BlockReader {
-        records: Some(records),
-        next_position: 1,
-    })
+    Ok(BlockReader { records: Some(records), next_position: 1 })
 }
 
 impl Iterator for BlockReader {
@@ -126,10 +119,7 @@ impl Iterator for BlockReader {
                 return end.err().map(Err);
             }
         };
-        let block = Block {
-            content,
-            first_position: self.next_position,
-        };
+        let block = Block { content, first_position: self.next_position };
         self.next_position += block.records() as u64;
         Some(Ok(block))
     }
@@ -141,11 +131,7 @@ impl Records {
     fn next_content(&mut self) -> Result<Option<Content>, ReadError> {
         Ok(match self {
             Self::JsonLines(reader) => reader.next_block()?.map(Content::JsonLines),
-            Self::Csv {
-                reader,
-                header,
-                first,
-            } => {
+            Self::Csv { reader, header, first } => {
                 let block = match first.take() {
                     Some(block) => Some(block),
                     None => reader.next_block()?,

@@ -61,10 +61,7 @@ pub struct CsvDialect {
 
 impl Default for CsvDialect {
     fn default() -> Self {
-        Self {
-            delimiter: b',',
-            quote: b'"',
-        }
+        Self { delimiter: b',', quote: b'"' }
     }
 }
 
@@ -80,12 +77,7 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// With commas, double quotes and the default limits.
     pub fn new(format: Format, compression: Compression) -> Self {
-        Self {
-            format,
-            compression,
-            csv: CsvDialect::default(),
-            limits: Limits::default(),
-        }
+        Self { format, compression, csv: CsvDialect::default(), limits: Limits::default() }
     }
 
     pub(super) fn check(&self) -> Result<(), ReadError> {
@@ -106,9 +98,7 @@ impl ReadOptions {
             }
         }
         if limits.block_records == 0 {
-            return Err(ReadError::Options {
-                detail: "a block has at least one record",
-            });
+            return Err(ReadError::Options { detail: "a block has at least one record" });
         }
         Ok(())
     }

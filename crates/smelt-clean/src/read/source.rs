@@ -60,19 +60,10 @@ impl Source {
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(reader))),
             Compression::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(buffered(reader));
-                Box::new(decoder.map_err(|source| ReadError::Io {
-                    bytes: 0,
-                    records: 0,
-                    source,
-                })?)
+                Box::new(decoder.map_err(|source| ReadError::Io { bytes: 0, records: 0, source })?)
             }
         };
-        Ok(Self {
-            reader,
-            compression,
-            bytes: 0,
-            state: State::HasMore,
-        })
+        Ok(Self { reader, compression, bytes: 0, state: State::HasMore })
     }
 
     /// Appends up to `at_most` bytes; fewer only when there are no more.
@@ -110,22 +101,11 @@ impl Source {
         let error = error.take()?;
         let (compression, bytes) = (self.compression, self.bytes);
         Some(match error.downcast::<OutsideError>() {
-            Ok(OutsideError(source)) => ReadError::Io {
-                bytes,
-                records,
-                source,
-            },
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => ReadError::Truncated {
-                compression,
-                bytes,
-                records,
-            },
-            Err(error) => ReadError::Corrupt {
-                compression,
-                bytes,
-                records,
-                detail: error.to_string(),
-            },
+            Ok(OutsideError(source)) => ReadError::Io { bytes, records, source },
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                ReadError::Truncated { compression, bytes, records }
+            }
+            Err(error) => ReadError::Corrupt { compression, bytes, records, detail: error.to_string() },
         })
     }
 }

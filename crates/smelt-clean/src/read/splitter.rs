@@ -25,10 +25,7 @@ pub(super) enum State {
 
 impl Splitter {
     pub(super) fn csv(dialect: CsvDialect) -> Self {
-        Self::Csv {
-            dialect,
-            state: State::FieldStart,
-        }
+        Self::Csv { dialect, state: State::FieldStart }
     }
 
     /// Looks at more bytes of the current record: how many belong to it before the line feed that
@@ -85,10 +82,6 @@ impl State {
     }
 
     fn after_unquoted(last: u8, delimiter: u8) -> Self {
-        if last == delimiter {
-            Self::FieldStart
-        } else {
-            Self::Unquoted
-        }
+        if last == delimiter { Self::FieldStart } else { Self::Unquoted }
     }
 }

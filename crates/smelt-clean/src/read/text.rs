@@ -127,15 +127,7 @@ impl TextReader {
     }
 
     fn new(source: Source, splitter: Splitter, limits: Limits) -> Self {
-        Self {
-            source,
-            splitter,
-            limits,
-            block: TextBlock::default(),
-            start: 0,
-            seen: 0,
-            records: 0,
-        }
+        Self { source, splitter, limits, block: TextBlock::default(), start: 0, seen: 0, records: 0 }
     }
 
     /// Whether the file turned out to have no bytes at all.
@@ -248,11 +240,7 @@ impl TextReader {
     }
 
     fn kept_bytes(&self) -> usize {
-        let Limits {
-            kept_record_bytes,
-            max_record_bytes,
-            ..
-        } = self.limits;
+        let Limits { kept_record_bytes, max_record_bytes, .. } = self.limits;
         kept_record_bytes.min(max_record_bytes)
     }
 

@@ -8,9 +8,7 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The clean identifier: `text` itself when it is clean already, else written to `buffer`.
 pub fn normalise<'a>(text: &'a str, buffer: &'a mut String) -> &'a str {
     // Without early exit, so that the compiler looks at many bytes at once.
-    let clean = text.bytes().fold(true, |clean, byte| {
-        clean & !byte.is_ascii_lowercase() & !is_white_space(byte)
-    });
+    let clean = text.bytes().fold(true, |clean, byte| clean & !byte.is_ascii_lowercase() & !is_white_space(byte));
     if clean {
         return text;
     }

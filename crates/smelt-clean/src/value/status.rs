@@ -8,14 +8,8 @@ pub const SEMANTICS_VERSION: u32 = 1;
 /// The clean status: `text` itself when it is clean already, else an alias's target or `buffer`.
 ///
 /// `aliases` are pairs of a clean status and what stands for it; they are not chained.
-pub fn normalise<'a>(
-    text: &'a str,
-    aliases: &'a [(String, String)],
-    buffer: &'a mut String,
-) -> &'a str {
-    let clean = text.bytes().fold(true, |clean, byte| {
-        clean & !matches!(byte, b'A'..=b'Z' | b' ' | b'-')
-    });
+pub fn normalise<'a>(text: &'a str, aliases: &'a [(String, String)], buffer: &'a mut String) -> &'a str {
+    let clean = text.bytes().fold(true, |clean, byte| clean & !matches!(byte, b'A'..=b'Z' | b' ' | b'-'));
     let status = if clean {
         text
     } else {
@@ -29,8 +23,5 @@ pub fn normalise<'a>(
         buffer.make_ascii_lowercase();
         buffer
     };
-    aliases
-        .iter()
-        .find(|(alias, _)| alias == status)
-        .map_or(status, |(_, target)| target)
+    aliases.iter().find(|(alias, _)| alias == status).map_or(status, |(_, target)| target)
 }

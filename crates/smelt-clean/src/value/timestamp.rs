@@ -86,11 +86,7 @@ fn days(date: [u8; 10]) -> Option<i64> {
     }
     // Counting years from March puts the leap day last, so that the days before a month do not
     // depend on the year, and 153 days in every five months place each month's first day.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days_before_year = year * 365 + year / 4 - year / 100 + year / 400;
     let days_before_month = (153 * month + 2) / 5;
     Some(days_before_year + days_before_month + (day - 1) - DAYS_TO_1970)
@@ -101,11 +97,7 @@ fn time_of_day(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let (&[h1, h2, b':', m1, m2, b':', s1, s2], rest) = bytes.split_first_chunk()? else {
         return None;
     };
-    let (hour, minute, second) = (
-        two_digits(h1, h2)?,
-        two_digits(m1, m2)?,
-        two_digits(s1, s2)?,
-    );
+    let (hour, minute, second) = (two_digits(h1, h2)?, two_digits(m1, m2)?, two_digits(s1, s2)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -127,9 +119,7 @@ fn offset_seconds(zone: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match *zone {
         [] | [b'Z'] => return Some(0),
         [sign, h1, h2] => (sign, two_digits(h1, h2)?, 0),
-        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => {
-            (sign, two_digits(h1, h2)?, two_digits(m1, m2)?)
-        }
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, two_digits(h1, h2)?, two_digits(m1, m2)?),
         _ => return None,
     };
     let minutes = match minutes {
@@ -152,16 +142,12 @@ pub fn format(micros: i64) -> String {
     let day = days + DAYS_TO_1970;
     let era = day.div_euclid(146_097);
     let day_of_era = day.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (year_of_era * 365 + year_of_era / 4 - year_of_era / 100);
     let month = (day_of_year * 5 + 2) / 153;
     let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 {
-        (era * 400 + year_of_era, month + 3)
-    } else {
-        (era * 400 + year_of_era + 1, month - 9)
-    };
+    let (year, month) =
+        if month < 10 { (era * 400 + year_of_era, month + 3) } else { (era * 400 + year_of_era + 1, month - 9) };
     let second_of_day = of_day / MICROS_PER_SECOND;
     format!(
         "{year:04}-{month:02}-{day_of_month:02} {:02}:{:02}:{:02}.{:06}",

@@ -3,9 +3,7 @@
 use std::io::{self, Cursor, Read, Write};
 
 use proptest::prelude::*;
-use smelt_clean::{
-    Compression, Format, Input, Limits, ReadOptions, Reason, count_records, detect, open,
-};
+use smelt_clean::{Compression, Format, Input, Limits, ReadOptions, Reason, count_records, detect, open};
 
 use crate::support::{clean, clean_input, orders, plain, texts};
 
@@ -38,11 +36,7 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
     let end = prop::sample::select(vec![&b"\n"[..], b"\n", b"\r\n"]);
     let lines = prop::collection::vec((line(), end), 0..12);
     (lines, any::<bool>(), any::<bool>()).prop_map(|(lines, mark, cut)| {
-        let mut file = if mark {
-            b"\xEF\xBB\xBF".to_vec()
-        } else {
-            Vec::new()
-        };
+        let mut file = if mark { b"\xEF\xBB\xBF".to_vec() } else { Vec::new() };
         for (line, end) in lines {
             file.extend(line);
             file.extend(end);
@@ -83,8 +77,7 @@ pub(crate) fn compress(bytes: &[u8], compression: Compression) -> Vec<u8> {
     match compression {
         Compression::None => bytes.to_vec(),
         Compression::Gzip => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         }
@@ -150,10 +143,7 @@ fn positions_count_records_from_one_through_all_blocks_without_blank_lines() {
     options.limits.block_bytes = 20;
     let file = "\u{feff}{\"a\":1}\n\n   \n{\"a\":2}\r\nbroken\n\x0b\x0c\n{\"a\":4}\n\n{\"a\":5}";
     let outcome = clean(&texts(&["a"]), file, &options).unwrap();
-    let positions = outcome
-        .rows
-        .iter()
-        .map(|row| row.last().unwrap().clone().unwrap());
+    let positions = outcome.rows.iter().map(|row| row.last().unwrap().clone().unwrap());
     assert_eq!(positions.collect::<Vec<_>>(), ["1", "2", "4", "5"]);
     for (position, value) in [(1, "1"), (2, "2"), (4, "4"), (5, "5")] {
         assert_eq!(outcome.row(position).unwrap()[0], Some(value));
@@ -180,10 +170,7 @@ fn the_longest_record_allowed_is_read_and_one_byte_more_is_rejected_with_its_sta
     assert_eq!((outcome.rows.len(), outcome.rejected.len()), (2, 1));
     let rejected = &outcome.rejected[0];
     assert_eq!(rejected.position, 2);
-    assert_eq!(
-        rejected.record,
-        "{\"a\":\"yyyyyyyyyyyyyy … (cut: 65 bytes in all)"
-    );
+    assert_eq!(rejected.record, "{\"a\":\"yyyyyyyyyyyyyy … (cut: 65 bytes in all)");
     let detail = "65 bytes long, the limit is 64".to_owned();
     assert_eq!(rejected.reasons, [Reason::Unreadable { detail }]);
 }
@@ -200,13 +187,9 @@ fn an_empty_file_has_no_blocks() {
 
 #[test]
 fn limits_that_cannot_work_are_refused() {
-    for (block_bytes, max_record_bytes, block_records) in [
-        (0, 1, 1),
-        (1, 0, 1),
-        (1, 1, 0),
-        (usize::MAX, 1, 1),
-        (1, usize::MAX, 1),
-    ] {
+    for (block_bytes, max_record_bytes, block_records) in
+        [(0, 1, 1), (1, 0, 1), (1, 1, 0), (usize::MAX, 1, 1), (1, usize::MAX, 1)]
+    {
         let mut options = plain(Format::JsonLines);
         options.limits.block_bytes = block_bytes;
         options.limits.max_record_bytes = max_record_bytes;

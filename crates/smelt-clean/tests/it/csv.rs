@@ -8,9 +8,7 @@ use crate::support::{clean, plain, texts};
 
 /// The library's records, each with its bytes in the file.
 fn records(file: &[u8]) -> Vec<(&[u8], Vec<String>)> {
-    let mut reader = ReaderBuilder::new()
-        .terminator(Terminator::Any(b'\n'))
-        .build();
+    let mut reader = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
     let (mut output, mut ends) = (vec![0; file.len() + 1], vec![0; file.len() + 2]);
     let mut records = Vec::new();
     let mut at = 0;
@@ -29,17 +27,14 @@ fn records(file: &[u8]) -> Vec<(&[u8], Vec<String>)> {
             }
         }
         let starts = [0].into_iter().chain(ends[..fields].iter().copied());
-        let texts = starts
-            .zip(&ends[..fields])
-            .map(|(start, end)| String::from_utf8_lossy(&output[start..*end]).into_owned());
+        let texts =
+            starts.zip(&ends[..fields]).map(|(start, end)| String::from_utf8_lossy(&output[start..*end]).into_owned());
         records.push((&file[start..at], texts.collect()));
     }
 }
 
 fn piece() -> impl Strategy<Value = &'static str> {
-    let pieces = [
-        "\"", "\"", "\"", ",", ",", "\n", "\n", "\r\n", "\r", " ", "a", "é", "\"\"", "b c",
-    ];
+    let pieces = ["\"", "\"", "\"", ",", ",", "\n", "\n", "\r\n", "\r", " ", "a", "é", "\"\"", "b c"];
     prop::sample::select(pieces.to_vec())
 }
 
@@ -88,10 +83,7 @@ fn an_unclosed_quote_makes_the_rest_of_the_file_one_unreadable_record() {
     let outcome = clean(&texts(&["one", "two"]), file, &plain(Format::Csv)).unwrap();
     assert_eq!((outcome.records, outcome.rows.len()), (2, 1));
     assert_eq!(outcome.rejected[0].record, "3,\"4\n5,6\n7,8\n");
-    assert_eq!(
-        outcome.rejected[0].reasons[0].to_string(),
-        "cannot be read: a quote is never closed"
-    );
+    assert_eq!(outcome.rejected[0].reasons[0].to_string(), "cannot be read: a quote is never closed");
 }
 
 #[test]
@@ -102,10 +94,7 @@ fn a_record_with_a_field_too_few_or_too_many_costs_only_itself() {
         &plain(Format::Csv),
     )
     .unwrap();
-    assert_eq!(
-        (outcome.codes(1), outcome.codes(2)),
-        (vec!["unreadable"], vec!["unreadable"])
-    );
+    assert_eq!((outcome.codes(1), outcome.codes(2)), (vec!["unreadable"], vec!["unreadable"]));
     assert_eq!(outcome.row(3).unwrap()[..2], [Some("a\nnext"), Some("b")]);
     assert_eq!(outcome.unknown_columns, [("extra".to_owned(), 1)].into());
 }
@@ -113,16 +102,8 @@ fn a_record_with_a_field_too_few_or_too_many_costs_only_itself() {
 #[test]
 fn other_delimiters_and_quotes_are_read_as_told() {
     let mut options = plain(Format::Csv);
-    options.csv = CsvDialect {
-        delimiter: b';',
-        quote: b'\'',
-    };
-    let outcome = clean(
-        &texts(&["one", "two"]),
-        "one;two\n'a;''b''';\"c\"\n",
-        &options,
-    )
-    .unwrap();
+    options.csv = CsvDialect { delimiter: b';', quote: b'\'' };
+    let outcome = clean(&texts(&["one", "two"]), "one;two\n'a;''b''';\"c\"\n", &options).unwrap();
     assert_eq!(outcome.row(1).unwrap()[..2], [Some("a;'b'"), Some("\"c\"")]);
 }
 
@@ -134,18 +115,9 @@ fn a_header_that_cannot_be_used_is_an_error_of_the_file() {
     assert_eq!(read(b"one").unwrap().records, 0);
     assert!(matches!(read(b"\n \r\n"), Err(ReadError::NoHeader)));
     let repeated = read(b"one,two,one\n1,2,3\n").unwrap_err();
-    assert_eq!(
-        repeated.to_string(),
-        "the file has column `one` more than once"
-    );
-    assert!(matches!(
-        read(b"one,\"two\n1,2\n"),
-        Err(ReadError::Header { .. })
-    ));
-    assert!(matches!(
-        read(b"one,\xFF\n1,2\n"),
-        Err(ReadError::Header { .. })
-    ));
+    assert_eq!(repeated.to_string(), "the file has column `one` more than once");
+    assert!(matches!(read(b"one,\"two\n1,2\n"), Err(ReadError::Header { .. })));
+    assert!(matches!(read(b"one,\xFF\n1,2\n"), Err(ReadError::Header { .. })));
 }
 
 #[test]

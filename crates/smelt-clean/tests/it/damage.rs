@@ -79,18 +79,12 @@ fn a_corrupt_gzip_stream_never_passes_for_other_contents() {
 fn what_is_not_compressed_as_told_is_corrupt() {
     for compression in [Compression::Gzip, Compression::Zstd] {
         let (came, error) = read(Input::Bytes(lines(3).into()), compression);
-        assert!(
-            came == 0 && matches!(error, Some(ReadError::Corrupt { .. })),
-            "{error:?}"
-        );
+        assert!(came == 0 && matches!(error, Some(ReadError::Corrupt { .. })), "{error:?}");
 
         let mut followed = compress(lines(3).as_bytes(), compression);
         followed.extend(b"and then something else");
         let (came, error) = read(Input::Bytes(followed.into()), compression);
-        assert!(
-            came == 3 && matches!(error, Some(ReadError::Corrupt { .. })),
-            "{error:?}"
-        );
+        assert!(came == 3 && matches!(error, Some(ReadError::Corrupt { .. })), "{error:?}");
     }
 }
 
@@ -100,10 +94,7 @@ struct Failing(Cursor<Vec<u8>>);
 impl Read for Failing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
-            0 if !buffer.is_empty() => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the connection was reset",
-            )),
+            0 if !buffer.is_empty() => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was reset")),
             read => Ok(read),
         }
     }
@@ -114,14 +105,8 @@ fn a_source_that_fails_is_not_taken_for_a_damaged_file() {
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
         let mut bytes = compress(lines(40).as_bytes(), compression);
         bytes.truncate(bytes.len() - 3);
-        let (came, error) = read(
-            Input::Stream(Box::new(Failing(Cursor::new(bytes)))),
-            compression,
-        );
-        let Some(ReadError::Io {
-            records, source, ..
-        }) = error
-        else {
+        let (came, error) = read(Input::Stream(Box::new(Failing(Cursor::new(bytes)))), compression);
+        let Some(ReadError::Io { records, source, .. }) = error else {
             panic!("{compression}: {error:?}");
         };
         assert_eq!(records, came);

@@ -21,10 +21,7 @@ impl<'de> serde::Deserialize<'de> for Pairs {
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
                 formatter.write_str("an object")
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Pairs, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
@@ -70,12 +67,7 @@ fn actual(line: &[u8]) -> Option<Vec<Option<String>>> {
         return None;
     }
     let row = outcome.row(2).unwrap();
-    Some(
-        row[..NAMES.len()]
-            .iter()
-            .map(|value| value.map(str::to_owned))
-            .collect(),
-    )
+    Some(row[..NAMES.len()].iter().map(|value| value.map(str::to_owned)).collect())
 }
 
 fn check(line: &[u8]) -> Result<(), TestCaseError> {
@@ -83,12 +75,7 @@ fn check(line: &[u8]) -> Result<(), TestCaseError> {
     if line.contains(&b'\n') || white_space::is_blank(line) {
         return Ok(());
     }
-    prop_assert_eq!(
-        actual(line),
-        expected(line),
-        "{}",
-        String::from_utf8_lossy(line)
-    );
+    prop_assert_eq!(actual(line), expected(line), "{}", String::from_utf8_lossy(line));
     Ok(())
 }
 
@@ -182,9 +169,7 @@ fn object() -> impl Strategy<Value = Vec<u8>> {
     let key = prop::sample::select(vec!["a", "b", "a key\\n", "ключ", "other", "\\u0062"]);
     let space = prop::sample::select(vec!["", "", "", " ", "\t "]);
     prop::collection::vec((key, value, space), 0..6).prop_map(|pairs| {
-        let pair = |(key, value, space): (&str, String, &str)| {
-            format!("{space}\"{key}\"{space}:{space}{value}{space}")
-        };
+        let pair = |(key, value, space): (&str, String, &str)| format!("{space}\"{key}\"{space}:{space}{value}{space}");
         let pairs: Vec<String> = pairs.into_iter().map(pair).collect();
         format!("{{{}}}", pairs.join(",")).into_bytes()
     })
@@ -266,12 +251,7 @@ fn every_single_byte_change_of_a_line_is_read_as_the_library_reads_it() {
 
 #[test]
 fn a_nested_value_makes_the_record_unreadable_even_if_a_later_one_replaces_it() {
-    for line in [
-        r#"{"a":[],"a":1}"#,
-        r#"{"a":1,"other":{}}"#,
-        r#"{"a":{"b":[1,2]}}"#,
-        r#"[{"a":1}]"#,
-    ] {
+    for line in [r#"{"a":[],"a":1}"#, r#"{"a":1,"other":{}}"#, r#"{"a":{"b":[1,2]}}"#, r#"[{"a":1}]"#] {
         assert_eq!(actual(line.as_bytes()), None, "{line}");
     }
 }
@@ -280,10 +260,7 @@ fn a_nested_value_makes_the_record_unreadable_even_if_a_later_one_replaces_it() 
 fn an_unreadable_line_is_kept_with_the_place_where_it_breaks() {
     let outcome = read(b"{\"a\":1,}\r");
     let rejected = &outcome.rejected[0];
-    assert_eq!(
-        (rejected.position, rejected.record.as_str()),
-        (2, "{\"a\":1,}")
-    );
+    assert_eq!((rejected.position, rejected.record.as_str()), (2, "{\"a\":1,}"));
     assert_eq!(
         rejected.reasons[0].to_string(),
         "cannot be read: not JSON: a key in double quotes expected after 7 bytes"

@@ -1,11 +1,6 @@
 //! The crate from the outside: a file's bytes in, rows and rejected records out.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod blocks;
 mod csv;

@@ -26,10 +26,7 @@ fn a_messy_order_becomes_a_clean_row() {
         Some("2024-03-01 10:00:00.000000"),
     ];
     assert_eq!(outcome.row(1).unwrap(), expected);
-    assert_eq!(
-        outcome.rows[0][9..],
-        [Some("false".to_owned()), Some("1".to_owned())]
-    );
+    assert_eq!(outcome.rows[0][9..], [Some("false".to_owned()), Some("1".to_owned())]);
     assert!(outcome.unknown_columns.is_empty());
 }
 
@@ -46,10 +43,7 @@ fn a_delete_is_asked_only_for_its_key_and_version() {
         let row = outcome.row(position).unwrap();
         assert!(row[0].is_some() && row[8].is_some());
         assert_eq!(row[1..8], [None; 7]);
-        assert_eq!(
-            outcome.rows[position as usize - 1][9],
-            Some("true".to_owned())
-        );
+        assert_eq!(outcome.rows[position as usize - 1][9], Some("true".to_owned()));
     }
     assert_eq!(outcome.codes(3), ["required"]);
     assert_eq!(outcome.codes(4), ["unparsable"]);
@@ -125,43 +119,22 @@ fn bounds_are_compared_after_rounding() {
         column
     };
     spec.columns.push(bounded("amount", money(), "0", "$1,000"));
-    spec.columns
-        .push(bounded("quantity", Kind::Count, "1", "0099"));
-    spec.columns.push(bounded(
-        "at",
-        Kind::Timestamp,
-        "2020-01-01",
-        "2029-12-31T23:59:59.999999",
-    ));
+    spec.columns.push(bounded("quantity", Kind::Count, "1", "0099"));
+    spec.columns.push(bounded("at", Kind::Timestamp, "2020-01-01", "2029-12-31T23:59:59.999999"));
     for (line, expected) in [
         (r#"{"amount":"-0.004"}"#, None),
-        (
-            r#"{"amount":"-0.005"}"#,
-            Some("`amount` is -0.01, less than 0.00"),
-        ),
+        (r#"{"amount":"-0.005"}"#, Some("`amount` is -0.01, less than 0.00")),
         (r#"{"amount":"1000.004"}"#, None),
-        (
-            r#"{"amount":"1000.005"}"#,
-            Some("`amount` is 1000.01, more than 1000.00"),
-        ),
+        (r#"{"amount":"1000.005"}"#, Some("`amount` is 1000.01, more than 1000.00")),
         (r#"{"quantity":1}"#, None),
         (r#"{"quantity":0}"#, Some("`quantity` is 0, less than 1")),
         (r#"{"quantity":-5}"#, Some("`quantity` is -5, less than 1")),
-        (
-            r#"{"quantity":100}"#,
-            Some("`quantity` is 100, more than 99"),
-        ),
+        (r#"{"quantity":100}"#, Some("`quantity` is 100, more than 99")),
         (r#"{"at":"2019-12-31T23:00:00-01:00"}"#, None),
-        (
-            r#"{"at":"2030-01-01"}"#,
-            Some("`at` is 2030-01-01 00:00:00.000000, more than 2029-12-31 23:59:59.999999"),
-        ),
+        (r#"{"at":"2030-01-01"}"#, Some("`at` is 2030-01-01 00:00:00.000000, more than 2029-12-31 23:59:59.999999")),
     ] {
         let outcome = clean(&spec, line, &plain(Format::JsonLines)).unwrap();
-        let reason = outcome
-            .rejected
-            .first()
-            .map(|rejected| rejected.reasons[0].to_string());
+        let reason = outcome.rejected.first().map(|rejected| rejected.reasons[0].to_string());
         assert_eq!(reason.as_deref(), expected, "{line}");
     }
 }
@@ -171,22 +144,12 @@ fn a_default_takes_the_place_of_null_and_satisfies_required() {
     let mut spec = texts(&["plain"]);
     spec.null_texts = null_texts();
     for (name, kind, default) in [
-        (
-            "status",
-            Kind::Status {
-                aliases: vec![("new".into(), "pending".into())],
-            },
-            " NEW ",
-        ),
+        ("status", Kind::Status { aliases: vec![("new".into(), "pending".into())] }, " NEW "),
         ("flag", Kind::Flag, "Yes"),
         ("count", Kind::Count, "007"),
         ("amount", money(), "$ 1.005"),
         ("at", Kind::Timestamp, "1700000000"),
-        (
-            "a long text",
-            Kind::Text,
-            "longer than what fits into a view of a string",
-        ),
+        ("a long text", Kind::Text, "longer than what fits into a view of a string"),
     ] {
         let mut column = ColumnSpec::new(name, kind);
         column.default = Some(default.to_owned());
@@ -213,31 +176,20 @@ fn a_default_takes_the_place_of_null_and_satisfies_required() {
 
 #[test]
 fn of_a_repeated_key_the_last_value_counts_even_if_it_is_null() {
-    let lines =
-        "{\"a\":\"1\",\"b\":\"x\",\"a\":\"2\"}\n{\"a\":1,\"a\":null}\n{\"a\":null,\"\\u0061\":3}";
+    let lines = "{\"a\":\"1\",\"b\":\"x\",\"a\":\"2\"}\n{\"a\":1,\"a\":null}\n{\"a\":null,\"\\u0061\":3}";
     let outcome = clean(&texts(&["a", "b"]), lines, &plain(Format::JsonLines)).unwrap();
-    let values: Vec<_> = (1..=3)
-        .map(|position| outcome.row(position).unwrap()[0])
-        .collect();
+    let values: Vec<_> = (1..=3).map(|position| outcome.row(position).unwrap()[0]).collect();
     assert_eq!(values, [Some("2"), None, Some("3")]);
 }
 
 #[test]
 fn columns_are_matched_by_exact_name_and_others_are_reported() {
-    let lines = [
-        r#"{"a":1,"A":2,"a ":3,"_deleted":true,"new":1,"new":2}"#,
-        r#"{"a":1,"new":null}"#,
-        r#"{"lost":1,"new":"#,
-    ];
+    let lines =
+        [r#"{"a":1,"A":2,"a ":3,"_deleted":true,"new":1,"new":2}"#, r#"{"a":1,"new":null}"#, r#"{"lost":1,"new":"#];
     let outcome = clean(&texts(&["a"]), lines.join("\n"), &plain(Format::JsonLines)).unwrap();
     assert_eq!(outcome.row(1).unwrap()[0], Some("1"));
     let unknown = [("A", 1), ("a ", 1), ("_deleted", 1), ("new", 2)];
-    assert_eq!(
-        outcome.unknown_columns,
-        unknown
-            .map(|(name, records)| (name.to_owned(), records))
-            .into()
-    );
+    assert_eq!(outcome.unknown_columns, unknown.map(|(name, records)| (name.to_owned(), records)).into());
 }
 
 #[test]
@@ -248,12 +200,7 @@ fn unknown_columns_without_end_are_counted_together() {
     let line = r#"{"v":1,"w":1,"xéééé":1,"y":1,"z":1}"#;
     let outcome = clean(&texts(&["a"]), line, &options).unwrap();
     let counts = [("v", 1), ("w", 1), ("xé…", 1), ("…", 1)];
-    assert_eq!(
-        outcome.unknown_columns,
-        counts
-            .map(|(name, records)| (name.to_owned(), records))
-            .into()
-    );
+    assert_eq!(outcome.unknown_columns, counts.map(|(name, records)| (name.to_owned(), records)).into());
 }
 
 #[test]
@@ -265,17 +212,10 @@ fn what_is_kept_of_a_rejected_record_is_bounded_and_valid_utf8() {
     let mut spec = texts(&[]);
     spec.columns.push(ColumnSpec::new("n", Kind::Count));
     let outcome = clean(&spec, file, &options).unwrap();
-    let records = outcome
-        .rejected
-        .iter()
-        .map(|rejected| rejected.record.as_str());
+    let records = outcome.rejected.iter().map(|rejected| rejected.record.as_str());
     assert_eq!(
         records.collect::<Vec<_>>(),
-        [
-            "\u{fffd}\u{fffd}{\"a\"",
-            "\"aéééé … (cut: 13 bytes in all)",
-            "{\"n\":\"abcd … (cut: 14 bytes in all)",
-        ]
+        ["\u{fffd}\u{fffd}{\"a\"", "\"aéééé … (cut: 13 bytes in all)", "{\"n\":\"abcd … (cut: 14 bytes in all)",]
     );
     let value = |rejected: usize| match &outcome.rejected[rejected].reasons[0] {
         Reason::Unparsable { value, .. } => value.clone(),
@@ -289,27 +229,13 @@ fn rows_have_the_spec_s_columns_and_types_then_deleted_and_position() {
     let schema = Cleaner::new(&orders(), Limits::default()).unwrap().schema();
     assert_eq!(schema, orders().rows_schema());
     assert_eq!(schema.fields()[..9], orders().schema().fields()[..]);
-    let types: Vec<_> = schema
-        .fields()
-        .iter()
-        .map(|field| field.data_type().clone())
-        .collect();
+    let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
     let (text, money) = (DataType::Utf8View, DataType::Decimal128(18, 2));
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let own = [
-        &text, &text, &text, &text, &text, &money, &money, &time, &time,
-    ];
-    assert!(
-        types
-            .iter()
-            .zip(own)
-            .all(|(actual, expected)| actual == expected)
-    );
+    let own = [&text, &text, &text, &text, &text, &money, &money, &time, &time];
+    assert!(types.iter().zip(own).all(|(actual, expected)| actual == expected));
     assert_eq!(types[9..], [DataType::Boolean, DataType::UInt64]);
     let required = schema.fields().iter().filter(|field| !field.is_nullable());
     let required: Vec<_> = required.map(|field| field.name().as_str()).collect();
-    assert_eq!(
-        required,
-        ["order_id", "updated_at", "_deleted", "_position"]
-    );
+    assert_eq!(required, ["order_id", "updated_at", "_deleted", "_position"]);
 }

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{
-        DataType, Decimal128Type, Int32Type, SchemaRef, TimestampMicrosecondType, UInt64Type,
-    },
+    datatypes::{DataType, Decimal128Type, Int32Type, SchemaRef, TimestampMicrosecondType, UInt64Type},
 };
 use smelt_clean::{
-    Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadError, ReadOptions,
-    Rejected, open, value,
+    Cleaner, ColumnSpec, Compression, EntitySpec, Format, Input, Kind, ReadError, ReadOptions, Rejected, open, value,
 };
 
 /// A whole file, cleaned.
@@ -27,36 +24,20 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// The codes of the reasons for which the record at `position` was rejected.
     pub(crate) fn codes(&self, position: u64) -> Vec<&'static str> {
-        let rejected = self
-            .rejected
-            .iter()
-            .find(|rejected| rejected.position == position);
-        rejected.map_or_else(Vec::new, |rejected| {
-            rejected
-                .reasons
-                .iter()
-                .map(smelt_clean::Reason::code)
-                .collect()
-        })
+        let rejected = self.rejected.iter().find(|rejected| rejected.position == position);
+        rejected.map_or_else(Vec::new, |rejected| rejected.reasons.iter().map(smelt_clean::Reason::code).collect())
     }
 
     /// The values of the row from the record at `position`, without those added to it.
     pub(crate) fn row(&self, position: u64) -> Option<Vec<Option<&str>>> {
         let position = position.to_string();
-        let row = self
-            .rows
-            .iter()
-            .find(|row| row.last().unwrap().as_ref() == Some(&position))?;
+        let row = self.rows.iter().find(|row| row.last().unwrap().as_ref() == Some(&position))?;
         let own = &row[..row.len() - 2];
         Some(own.iter().map(Option::as_deref).collect())
     }
 }
 
-pub(crate) fn clean_input(
-    spec: &EntitySpec,
-    input: Input,
-    options: &ReadOptions,
-) -> Result<Outcome, ReadError> {
+pub(crate) fn clean_input(spec: &EntitySpec, input: Input, options: &ReadOptions) -> Result<Outcome, ReadError> {
     let mut cleaner = Cleaner::new(spec, options.limits).unwrap();
     let mut outcome = Outcome {
         schema: cleaner.schema(),
@@ -76,9 +57,7 @@ pub(crate) fn clean_input(
         assert_eq!(cleaned.rows.schema(), outcome.schema);
         for row in 0..cleaned.rows.num_rows() {
             let columns = cleaned.rows.columns().iter();
-            outcome
-                .rows
-                .push(columns.map(|column| text_of(column, row)).collect());
+            outcome.rows.push(columns.map(|column| text_of(column, row)).collect());
         }
         outcome.rejected.extend(cleaned.rejected);
         outcome.records += cleaned.records;
@@ -89,11 +68,7 @@ pub(crate) fn clean_input(
     Ok(outcome)
 }
 
-pub(crate) fn clean(
-    spec: &EntitySpec,
-    file: impl AsRef<[u8]>,
-    options: &ReadOptions,
-) -> Result<Outcome, ReadError> {
+pub(crate) fn clean(spec: &EntitySpec, file: impl AsRef<[u8]>, options: &ReadOptions) -> Result<Outcome, ReadError> {
     clean_input(spec, Input::Bytes(file.as_ref().to_vec().into()), options)
 }
 
@@ -120,28 +95,17 @@ pub(crate) fn text_of(column: &ArrayRef, row: usize) -> Option<String> {
 }
 
 pub(crate) fn money() -> Kind {
-    Kind::Money {
-        precision: 18,
-        scale: 2,
-    }
+    Kind::Money { precision: 18, scale: 2 }
 }
 
 pub(crate) fn status() -> Kind {
-    let aliases = [
-        ("canceled", "cancelled"),
-        ("complete", "completed"),
-        ("in_transit", "shipped"),
-    ];
+    let aliases = [("canceled", "cancelled"), ("complete", "completed"), ("in_transit", "shipped")];
     let owned = |(alias, status): (&str, &str)| (alias.to_owned(), status.to_owned());
-    Kind::Status {
-        aliases: aliases.map(owned).to_vec(),
-    }
+    Kind::Status { aliases: aliases.map(owned).to_vec() }
 }
 
 pub(crate) fn null_texts() -> Vec<String> {
-    ["", "null", "NULL", "N/A", "n/a", "\\N"]
-        .map(str::to_owned)
-        .to_vec()
+    ["", "null", "NULL", "N/A", "n/a", "\\N"].map(str::to_owned).to_vec()
 }
 
 /// Columns of trimmed text beside a key and a version that every record has by default.

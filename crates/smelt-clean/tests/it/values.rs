@@ -29,11 +29,7 @@ fn vectors() -> Vec<Vector> {
             error: line["error"].as_bool().unwrap(),
         }
     };
-    fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(parse)
-        .collect()
+    fs::read_to_string(path).unwrap().lines().map(parse).collect()
 }
 
 #[test]
@@ -65,33 +61,22 @@ fn every_vector_gives_its_value_in_every_format() {
             null_texts: null_texts(),
         };
 
-        let json_lines = of_kind.iter().map(|vector| {
-            json!({"id": 1, "updated_at": "2024-01-01", "value": vector.input}).to_string() + "\n"
-        });
-        let csv = of_kind
+        let json_lines = of_kind
             .iter()
-            .map(|vector| format!("1,2024-01-01,\"{}\"\n", vector.input.replace('"', "\"\"")));
+            .map(|vector| json!({"id": 1, "updated_at": "2024-01-01", "value": vector.input}).to_string() + "\n");
+        let csv = of_kind.iter().map(|vector| format!("1,2024-01-01,\"{}\"\n", vector.input.replace('"', "\"\"")));
         let column = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let parquet = write(
             &RecordBatch::try_from_iter([
                 ("id", column(vec!["1"; of_kind.len()])),
                 ("updated_at", column(vec!["2024-01-01"; of_kind.len()])),
-                (
-                    "value",
-                    column(of_kind.iter().map(|vector| vector.input.as_str()).collect()),
-                ),
+                ("value", column(of_kind.iter().map(|vector| vector.input.as_str()).collect())),
             ])
             .unwrap(),
         );
         let files = [
-            (
-                Format::JsonLines,
-                json_lines.collect::<String>().into_bytes(),
-            ),
-            (
-                Format::Csv,
-                (String::from("id,updated_at,value\n") + &csv.collect::<String>()).into(),
-            ),
+            (Format::JsonLines, json_lines.collect::<String>().into_bytes()),
+            (Format::Csv, (String::from("id,updated_at,value\n") + &csv.collect::<String>()).into()),
             (Format::Parquet, parquet),
         ];
         for (format, file) in files {

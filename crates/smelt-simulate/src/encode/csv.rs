@@ -33,11 +33,7 @@ impl Csv {
             order,
             known: layout.known().len(),
             messy: layout.messy,
-            line_end: if odd && dice.chance(0.3) {
-                b"\r\n"
-            } else {
-                b"\n"
-            },
+            line_end: if odd && dice.chance(0.3) { b"\r\n" } else { b"\n" },
             quote_all: odd && dice.chance(0.2),
             line: Vec::with_capacity(1024),
         };
@@ -57,11 +53,7 @@ impl Csv {
         let victim = dice.index(self.known);
         let fields = if row.broken == Some(BrokenKind::FieldCount) {
             let off = 1 + dice.index(2);
-            if dice.chance(0.5) {
-                self.order.len() - off
-            } else {
-                self.order.len() + off
-            }
+            if dice.chance(0.5) { self.order.len() - off } else { self.order.len() + off }
         } else {
             self.order.len()
         };

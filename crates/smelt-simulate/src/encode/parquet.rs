@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayBuilder, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
-};
+use arrow::array::{ArrayBuilder, ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
@@ -32,11 +30,7 @@ enum Column {
 }
 
 impl Parquet {
-    pub(crate) fn new(
-        layout: &Layout,
-        compression: Compression,
-        file: OutputFile,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(layout: &Layout, compression: Compression, file: OutputFile) -> io::Result<Self> {
         let zone = match layout.times {
             Times::Utc => Some("UTC"),
             Times::Text | Times::Naive => None,
@@ -48,11 +42,7 @@ impl Parquet {
             layout.times != Times::Text && column.is_some_and(|column| column.kind == Kind::Time)
         };
         let fields = names.iter().enumerate().map(|(index, name)| {
-            let kind = if typed(index) {
-                time_type.clone()
-            } else {
-                DataType::Utf8
-            };
+            let kind = if typed(index) { time_type.clone() } else { DataType::Utf8 };
             Field::new(*name, kind, true)
         });
         let columns = (0..names.len()).map(|index| {
@@ -77,11 +67,7 @@ impl Parquet {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let columns = columns.collect();
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
-        Ok(Self {
-            writer: writer.map_err(other)?,
-            schema,
-            columns,
-        })
+        Ok(Self { writer: writer.map_err(other)?, schema, columns })
     }
 
     pub(crate) fn write(&mut self, row: &Row) -> io::Result<()> {

@@ -20,13 +20,7 @@ fn equal_options_give_equal_bytes_whatever_the_number_of_threads() {
         (Format::Parquet, Compression::Gzip),
         (Format::Parquet, Compression::Zstd),
     ] {
-        let options = |seed, threads| Options {
-            seed,
-            threads,
-            format,
-            compression,
-            ..nastiest(400)
-        };
+        let options = |seed, threads| Options { seed, threads, format, compression, ..nastiest(400) };
         let (one, one_summary) = run(&options(3, 1));
         let (many, many_summary) = run(&options(3, 5));
         assert_eq!(one_summary, many_summary);
@@ -56,22 +50,12 @@ fn the_summary_counts_what_is_in_the_files() {
         (Format::Csv, Compression::Gzip, KeyStyle::Ordered, 40),
         (Format::Parquet, Compression::Zstd, KeyStyle::Uuid, 40),
     ] {
-        let options = Options {
-            format,
-            compression,
-            keys,
-            history_days,
-            ..nastiest(1_500)
-        };
+        let options = Options { format, compression, keys, history_days, ..nastiest(1_500) };
         let (out, summary) = run(&options);
         let (counts, _) = recount(out.path(), &options);
         for entity in &summary.entities {
             let name = entity.entity.name();
-            assert_eq!(
-                comparable(entity),
-                regrouped(counts[&entity.entity].clone()),
-                "{name} in {format:?}"
-            );
+            assert_eq!(comparable(entity), regrouped(counts[&entity.entity].clone()), "{name} in {format:?}");
         }
     }
 }
@@ -79,19 +63,12 @@ fn the_summary_counts_what_is_in_the_files() {
 #[test]
 fn a_clean_shop_has_no_defect() {
     for format in [Format::JsonLines, Format::Csv, Format::Parquet] {
-        let options = Options {
-            format,
-            ..clean(1_000)
-        };
+        let options = Options { format, ..clean(1_000) };
         let (out, summary) = run(&options);
         let (counts, _) = recount(out.path(), &options);
         for entity in &summary.entities {
-            let expected = Counts {
-                files: entity.files,
-                bytes: entity.bytes,
-                records: entity.records,
-                ..Counts::default()
-            };
+            let expected =
+                Counts { files: entity.files, bytes: entity.bytes, records: entity.records, ..Counts::default() };
             assert_eq!(comparable(entity), expected);
             assert_eq!(counts[&entity.entity], expected);
         }
@@ -119,12 +96,7 @@ fn comparable(summary: &EntitySummary) -> Counts {
 /// Counts a cut-off record as what it looks like, and other unreadable ones with it: half a line
 /// of broken JSON is broken in one way or another.
 fn regrouped(mut counts: Counts) -> Counts {
-    let unreadable = [
-        BrokenKind::Torn,
-        BrokenKind::NotAnObject,
-        BrokenKind::InvalidUtf8,
-        BrokenKind::FieldCount,
-    ];
+    let unreadable = [BrokenKind::Torn, BrokenKind::NotAnObject, BrokenKind::InvalidUtf8, BrokenKind::FieldCount];
     for kind in unreadable {
         if let Some(count) = counts.broken.remove(&kind) {
             *counts.broken.entry(BrokenKind::Malformed).or_default() += count;

@@ -21,11 +21,7 @@ fn only_whole_files_are_left_and_progress_reaches_the_end() {
     assert_eq!(progress.records, summary.records());
     let files = files(out.path());
     assert_eq!(files.len() as u64, summary.files());
-    assert!(
-        files
-            .iter()
-            .all(|path| path.extension().unwrap() == "jsonl")
-    );
+    assert!(files.iter().all(|path| path.extension().unwrap() == "jsonl"));
 }
 
 #[test]
@@ -52,22 +48,12 @@ fn errors_name_the_option_or_the_path() {
     let mut options = clean(10);
     options.defects.late = f64::NAN;
     let error = simulate(&options, out.path(), &mut |_| ()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "option `defects.late` must be between 0 and 1"
-    );
+    assert_eq!(error.to_string(), "option `defects.late` must be between 0 and 1");
     let file = out.path().join("file");
     fs::write(&file, "").unwrap();
     let error = simulate(&clean(10), &file, &mut |_| ()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("cannot create {}", file.display())
-    );
-    let days = Options {
-        history_days: 0,
-        daily_days: 0,
-        ..clean(10)
-    };
+    assert_eq!(error.to_string(), format!("cannot create {}", file.display()));
+    let days = Options { history_days: 0, daily_days: 0, ..clean(10) };
     let error = simulate(&days, out.path(), &mut |_| ()).unwrap_err();
     assert!(matches!(error, SimulateError::Option { .. }));
 }
@@ -75,12 +61,7 @@ fn errors_name_the_option_or_the_path() {
 #[test]
 fn tiny_and_one_sided_simulations_work() {
     for (orders, history_days, daily_days) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (7, 3, 300)] {
-        let options = Options {
-            orders,
-            history_days,
-            daily_days,
-            ..Options::nastiest()
-        };
+        let options = Options { orders, history_days, daily_days, ..Options::nastiest() };
         let (out, summary) = run(&options);
         assert_eq!(out.path().join("history").exists(), history_days > 0);
         assert_eq!(out.path().join("daily").exists(), daily_days > 0);

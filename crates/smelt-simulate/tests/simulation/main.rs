@@ -20,19 +20,9 @@ fn run(options: &Options) -> (TempDir, Summary) {
 }
 
 fn nastiest(orders: u64) -> Options {
-    Options {
-        orders,
-        history_days: 40,
-        daily_days: 25,
-        ..Options::nastiest()
-    }
+    Options { orders, history_days: 40, daily_days: 25, ..Options::nastiest() }
 }
 
 fn clean(orders: u64) -> Options {
-    Options {
-        orders,
-        history_days: 40,
-        daily_days: 25,
-        ..Options::clean()
-    }
+    Options { orders, history_days: 40, daily_days: 25, ..Options::clean() }
 }

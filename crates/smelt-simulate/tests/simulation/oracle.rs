@@ -89,27 +89,11 @@ fn columns(entity: Entity) -> (&'static [&'static str], &'static [&'static str])
             &["customer_id", "ordered_at", "order_status"],
         ),
         Entity::OrderItems => (
-            &[
-                "order_item_id",
-                "order_id",
-                "product_id",
-                "quantity",
-                "unit_price",
-                "discount_amount",
-                "updated_at",
-            ],
+            &["order_item_id", "order_id", "product_id", "quantity", "unit_price", "discount_amount", "updated_at"],
             &["order_id", "product_id", "quantity", "unit_price"],
         ),
         Entity::Payments => (
-            &[
-                "payment_id",
-                "order_id",
-                "payment_method",
-                "payment_status",
-                "amount",
-                "paid_at",
-                "updated_at",
-            ],
+            &["payment_id", "order_id", "payment_method", "payment_status", "amount", "paid_at", "updated_at"],
             &["order_id", "amount", "payment_status"],
         ),
         Entity::Shipments => (
@@ -167,12 +151,7 @@ pub(crate) fn judge(entity: Entity, record: &Record) -> Result<Valid, BrokenKind
     if deleted {
         values.clear();
     }
-    Ok(Valid {
-        key,
-        updated_at,
-        deleted,
-        values,
-    })
+    Ok(Valid { key, updated_at, deleted, values })
 }
 
 fn operation(fields: &Fields) -> String {
@@ -198,10 +177,7 @@ fn trim(text: &str) -> &str {
 }
 
 fn is_money(column: &str) -> bool {
-    matches!(
-        column,
-        "unit_price" | "unit_cost" | "discount_amount" | "shipping_amount" | "amount"
-    )
+    matches!(column, "unit_price" | "unit_cost" | "discount_amount" | "shipping_amount" | "amount")
 }
 
 fn clean(column: &str, value: &Raw) -> Option<Clean> {
@@ -268,10 +244,7 @@ pub(crate) fn money(text: &str) -> Option<i64> {
         return None;
     }
     let cents: i64 = format!("{whole}{fraction:0<2.2}").parse().ok()?;
-    let rounds_up = fraction
-        .as_bytes()
-        .get(2)
-        .is_some_and(|digit| *digit >= b'5');
+    let rounds_up = fraction.as_bytes().get(2).is_some_and(|digit| *digit >= b'5');
     let cents = cents + i64::from(rounds_up);
     Some(if negative { -cents } else { cents })
 }

@@ -72,10 +72,7 @@ pub(crate) fn source_files(out: &Path) -> Vec<SourceFile> {
                 None => folder.file_name().unwrap().to_str().unwrap(),
             };
             SourceFile {
-                entity: Entity::ALL
-                    .into_iter()
-                    .find(|candidate| candidate.name() == entity)
-                    .unwrap(),
+                entity: Entity::ALL.into_iter().find(|candidate| candidate.name() == entity).unwrap(),
                 extract: day.map_or(0, |day| day as u32 + 1),
                 redelivered: name.contains("-redelivered-"),
                 path,
@@ -101,10 +98,7 @@ pub(crate) fn plain_bytes(path: &Path) -> Vec<u8> {
 
 /// The names of the columns that appear anywhere in these records.
 pub(crate) fn has_column(records: &[Record], name: &str) -> bool {
-    records
-        .iter()
-        .flatten()
-        .any(|fields| fields.contains_key(name))
+    records.iter().flatten().any(|fields| fields.contains_key(name))
 }
 
 pub(crate) fn records(path: &Path) -> Vec<Record> {
@@ -119,19 +113,14 @@ pub(crate) fn records(path: &Path) -> Vec<Record> {
 }
 
 fn json_lines(bytes: &[u8]) -> Vec<Record> {
-    bytes
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(json_line)
-        .collect()
+    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(json_line).collect()
 }
 
 fn json_line(line: &[u8]) -> Record {
     let line = std::str::from_utf8(line).map_err(|_| BrokenKind::InvalidUtf8)?;
     let any: &RawValue = serde_json::from_str(line).map_err(|_| BrokenKind::Malformed)?;
     // Of a repeated key the last value stays in the map.
-    let object: BTreeMap<String, &RawValue> =
-        serde_json::from_str(any.get()).map_err(|_| BrokenKind::NotAnObject)?;
+    let object: BTreeMap<String, &RawValue> = serde_json::from_str(any.get()).map_err(|_| BrokenKind::NotAnObject)?;
     let mut fields = Fields::new();
     for (name, value) in object {
         let token = value.get();
@@ -153,12 +142,7 @@ fn json_line(line: &[u8]) -> Record {
 fn csv(bytes: &[u8]) -> Vec<Record> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut rows = csv_rows(bytes).into_iter();
-    let names: Vec<String> = rows
-        .next()
-        .unwrap()
-        .into_iter()
-        .map(|name| String::from_utf8(name).unwrap())
-        .collect();
+    let names: Vec<String> = rows.next().unwrap().into_iter().map(|name| String::from_utf8(name).unwrap()).collect();
     rows.map(|row| {
         if row.len() != names.len() {
             return Err(BrokenKind::FieldCount);

@@ -50,10 +50,7 @@ pub(crate) fn recount(out: &Path, options: &Options) -> (BTreeMap<Entity, Counts
         for record in &records {
             counts.records += 1;
             match judge(file.entity, record) {
-                Ok(record) => valid
-                    .entry(file.entity)
-                    .or_default()
-                    .push((file.extract, record)),
+                Ok(record) => valid.entry(file.entity).or_default().push((file.extract, record)),
                 Err(kind) => *counts.broken.entry(kind).or_default() += 1,
             }
         }
@@ -66,14 +63,8 @@ pub(crate) fn recount(out: &Path, options: &Options) -> (BTreeMap<Entity, Counts
     (counts, valid)
 }
 
-const DRIFT: [&str; 6] = [
-    "loyalty_tier",
-    "weight_grams",
-    "sales_channel",
-    "warehouse_code",
-    "fraud_score",
-    "service_level",
-];
+const DRIFT: [&str; 6] =
+    ["loyalty_tier", "weight_grams", "sales_channel", "warehouse_code", "fraud_score", "service_level"];
 
 fn assert_is_copy(copy: &SourceFile, extracts: &[SourceFile]) {
     let bytes = fs::read(&copy.path).unwrap();
@@ -116,14 +107,9 @@ fn count_times_and_keys(counts: &mut Counts, records: &[(u32, Valid)], options: 
         counts.ties += (contents.len() - times.len()) as u64;
         for (extract, record) in versions.iter().filter(|(_, record)| !record.deleted) {
             let mut deletes = versions.iter().filter(|(_, record)| record.deleted);
-            counts.revivals += u64::from(
-                deletes
-                    .clone()
-                    .any(|(_, delete)| delete.updated_at < record.updated_at),
-            );
-            counts.stale += u64::from(deletes.any(|(earlier, delete)| {
-                delete.updated_at > record.updated_at && earlier < extract
-            }));
+            counts.revivals += u64::from(deletes.clone().any(|(_, delete)| delete.updated_at < record.updated_at));
+            counts.stale +=
+                u64::from(deletes.any(|(earlier, delete)| delete.updated_at > record.updated_at && earlier < extract));
         }
     }
 }
@@ -132,10 +118,7 @@ fn orphans(entity: Entity, valid: &Records) -> u64 {
     let parents: &[(&str, Entity)] = match entity {
         Entity::Customers | Entity::Products => &[],
         Entity::Orders => &[("customer_id", Entity::Customers)],
-        Entity::OrderItems => &[
-            ("order_id", Entity::Orders),
-            ("product_id", Entity::Products),
-        ],
+        Entity::OrderItems => &[("order_id", Entity::Orders), ("product_id", Entity::Products)],
         Entity::Payments | Entity::Shipments => &[("order_id", Entity::Orders)],
     };
     let arrivals: Vec<(&str, BTreeMap<&str, u32>)> = parents
@@ -156,7 +139,5 @@ fn orphans(entity: Entity, valid: &Records) -> u64 {
         })
     };
     let records = valid.get(&entity).into_iter().flatten();
-    records
-        .filter(|(extract, record)| waits(*extract, record))
-        .count() as u64
+    records.filter(|(extract, record)| waits(*extract, record)).count() as u64
 }

@@ -11,12 +11,7 @@ use crate::{clean, run};
 
 #[test]
 fn an_order_makes_about_eleven_records_and_is_mostly_paid_as_due() {
-    let options = Options {
-        orders: 6_000,
-        history_days: 90,
-        daily_days: 7,
-        ..Options::clean()
-    };
+    let options = Options { orders: 6_000, history_days: 90, daily_days: 7, ..Options::clean() };
     let (out, summary) = run(&options);
     let (_, valid) = recount(out.path(), &options);
     let each = |entity| summary.entity(entity).records as f64 / options.orders as f64;
@@ -45,16 +40,10 @@ fn an_order_makes_about_eleven_records_and_is_mostly_paid_as_due() {
 fn extracts_are_mostly_but_not_quite_in_the_order_of_time() {
     let (out, _) = run(&clean(3_000));
     let path = out.path().join("history/orders/part-0000.jsonl");
-    let times: Vec<i64> = records(&path)
-        .iter()
-        .map(|record| judge(Entity::Orders, record).unwrap().updated_at)
-        .collect();
+    let times: Vec<i64> =
+        records(&path).iter().map(|record| judge(Entity::Orders, record).unwrap().updated_at).collect();
     let backward = times.windows(2).filter(|pair| pair[0] > pair[1]).count();
-    assert!(
-        backward > times.len() / 100,
-        "{backward} of {}",
-        times.len()
-    );
+    assert!(backward > times.len() / 100, "{backward} of {}", times.len());
     assert!(backward < times.len() / 4, "{backward} of {}", times.len());
 }
 

@@ -25,32 +25,17 @@ fn the_nastiest_rates_make_every_defect_and_every_spelling() {
     ] {
         assert!(count > 10, "{count} {name}");
     }
-    for entity in [
-        Entity::Orders,
-        Entity::OrderItems,
-        Entity::Payments,
-        Entity::Shipments,
-    ] {
+    for entity in [Entity::Orders, Entity::OrderItems, Entity::Payments, Entity::Shipments] {
         assert!(summary.entity(entity).orphans > 0, "{entity:?}");
     }
     let kinds = |summary: &Summary| -> Vec<BrokenKind> {
-        let mut kinds: Vec<_> = summary
-            .entities
-            .iter()
-            .flat_map(|entity| entity.broken.keys().copied())
-            .collect();
+        let mut kinds: Vec<_> = summary.entities.iter().flat_map(|entity| entity.broken.keys().copied()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds
     };
-    let (csv_out, csv) = run(&Options {
-        format: Format::Csv,
-        ..options.clone()
-    });
-    let (_, parquet) = run(&Options {
-        format: Format::Parquet,
-        ..options
-    });
+    let (csv_out, csv) = run(&Options { format: Format::Csv, ..options.clone() });
+    let (_, parquet) = run(&Options { format: Format::Parquet, ..options });
     let of_values = [
         BrokenKind::MissingRequired,
         BrokenKind::Unparsable,
@@ -65,11 +50,7 @@ fn the_nastiest_rates_make_every_defect_and_every_spelling() {
         BrokenKind::InvalidUtf8,
         BrokenKind::Torn,
     ];
-    let of_csv = [
-        BrokenKind::InvalidUtf8,
-        BrokenKind::FieldCount,
-        BrokenKind::Torn,
-    ];
+    let of_csv = [BrokenKind::InvalidUtf8, BrokenKind::FieldCount, BrokenKind::Torn];
     assert_eq!(kinds(&summary), [&of_json[..], &of_values].concat());
     assert_eq!(kinds(&csv), [&of_csv[..], &of_values].concat());
     assert_eq!(kinds(&parquet), of_values);
@@ -145,20 +126,12 @@ fn a_clean_shop_writes_plain_values() {
 
 #[test]
 fn parquet_files_have_timestamps_as_a_type_or_as_text() {
-    let (out, _) = run(&Options {
-        format: Format::Parquet,
-        ..nastiest(300)
-    });
+    let (out, _) = run(&Options { format: Format::Parquet, ..nastiest(300) });
     let mut typed = BTreeMap::new();
     for file in source_files(out.path()) {
         let records: Vec<Record> = records(&file.path);
-        let is_micros = |record: &Record| {
-            record
-                .as_ref()
-                .ok()?
-                .get("updated_at")
-                .map(|value| matches!(value, Raw::Micros(_)))
-        };
+        let is_micros =
+            |record: &Record| record.as_ref().ok()?.get("updated_at").map(|value| matches!(value, Raw::Micros(_)));
         if let Some(is_micros) = records.iter().find_map(is_micros) {
             *typed.entry(is_micros).or_insert(0) += 1;
         }
@@ -167,10 +140,7 @@ fn parquet_files_have_timestamps_as_a_type_or_as_text() {
 }
 
 fn all_text(out: &Path) -> String {
-    files(out)
-        .iter()
-        .map(|path| String::from_utf8_lossy(&plain_bytes(path)).into_owned())
-        .collect()
+    files(out).iter().map(|path| String::from_utf8_lossy(&plain_bytes(path)).into_owned()).collect()
 }
 
 /// Whether somewhere after this text there are exactly so many digits.

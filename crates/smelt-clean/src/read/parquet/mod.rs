@@ -15,8 +15,7 @@ use std::{
 use arrow::{error::ArrowError, record_batch::RecordBatch};
 use parquet::{
     arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-        ParquetRecordBatchReaderBuilder,
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
     },
     errors::ParquetError,
     file::metadata::{ParquetMetaData, RowGroupMetaData},
@@ -46,9 +45,7 @@ impl ParquetReader {
         let mut names = HashSet::new();
         for field in metadata.schema().fields() {
             if !names.insert(field.name()) {
-                return Err(ReadError::RepeatedColumn {
-                    column: field.name().clone(),
-                });
+                return Err(ReadError::RepeatedColumn { column: field.name().clone() });
             }
         }
         let root = metadata.parquet_schema().root_schema().get_fields();
@@ -64,12 +61,7 @@ impl ParquetReader {
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_batch_size(rows as usize)
             .build()?;
-        Ok(Self {
-            batches,
-            uuids,
-            records,
-            handed_out: 0,
-        })
+        Ok(Self { batches, uuids, records, handed_out: 0 })
     }
 
     /// How many records the footer says there are.
@@ -90,14 +82,8 @@ impl ParquetReader {
             if self.handed_out == self.records {
                 return Ok(None);
             }
-            let Self {
-                handed_out,
-                records,
-                ..
-            } = self;
-            Err(ReadError::Parquet {
-                detail: format!("it has {handed_out} records, its footer says {records}"),
-            })
+            let Self { handed_out, records, .. } = self;
+            Err(ReadError::Parquet { detail: format!("it has {handed_out} records, its footer says {records}") })
         })
     }
 }
@@ -105,37 +91,26 @@ impl ParquetReader {
 /// Runs the decoder on what may be anything. Nothing is used after a panic: the first error ends
 /// the reader.
 fn guard<T>(read: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        Err(ReadError::Parquet {
-            detail: "its contents contradict each other".to_owned(),
-        })
-    })
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ReadError::Parquet { detail: "its contents contradict each other".to_owned() }))
 }
 
 /// The sum over all row groups of a number that should not be negative.
 fn total(metadata: &ParquetMetaData, of: fn(&RowGroupMetaData) -> i64) -> Result<u64, ReadError> {
     let mut numbers = metadata.row_groups().iter().map(of);
     numbers
-        .try_fold(0_u64, |sum, number| {
-            sum.checked_add(number.try_into().ok()?)
-        })
-        .ok_or_else(|| ReadError::Parquet {
-            detail: "a row group has an impossible size".to_owned(),
-        })
+        .try_fold(0_u64, |sum, number| sum.checked_add(number.try_into().ok()?))
+        .ok_or_else(|| ReadError::Parquet { detail: "a row group has an impossible size".to_owned() })
 }
 
 impl From<ParquetError> for ReadError {
     fn from(error: ParquetError) -> Self {
-        Self::Parquet {
-            detail: error.to_string(),
-        }
+        Self::Parquet { detail: error.to_string() }
     }
 }
 
 impl From<ArrowError> for ReadError {
     fn from(error: ArrowError) -> Self {
-        Self::Parquet {
-            detail: error.to_string(),
-        }
+        Self::Parquet { detail: error.to_string() }
     }
 }

@@ -22,9 +22,7 @@ pub(super) fn to_read(chosen: &Schema, columns: &[TypePtr]) -> SchemaRef {
             DataType::Utf8 => DataType::Utf8View,
             DataType::Binary => DataType::BinaryView,
             // Nanoseconds do not reach all years.
-            DataType::Timestamp(..) if is_int96(column) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
+            DataType::Timestamp(..) if is_int96(column) => DataType::Timestamp(TimeUnit::Microsecond, None),
             other => other.clone(),
         };
         Field::clone(field).with_data_type(data_type)
@@ -38,31 +36,19 @@ fn is_int96(column: &TypePtr) -> bool {
 
 /// Indexes of the columns that hold UUIDs.
 pub(super) fn uuids(columns: &[TypePtr]) -> Vec<usize> {
-    let is_uuid = |index: &usize| {
-        columns[*index].get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid)
-    };
+    let is_uuid = |index: &usize| columns[*index].get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid);
     (0..columns.len()).filter(is_uuid).collect()
 }
 
 /// Gives UUIDs their usual text, since Arrow has no type for them.
-pub(super) fn with_uuid_texts(
-    batch: RecordBatch,
-    uuids: &[usize],
-) -> Result<RecordBatch, ArrowError> {
+pub(super) fn with_uuid_texts(batch: RecordBatch, uuids: &[usize]) -> Result<RecordBatch, ArrowError> {
     if uuids.is_empty() {
         return Ok(batch);
     }
     let (schema, mut columns, _) = batch.into_parts();
-    let mut fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .map(|field| Field::clone(field))
-        .collect();
+    let mut fields: Vec<Field> = schema.fields().iter().map(|field| Field::clone(field)).collect();
     for &index in uuids {
-        if let Some(bytes) = columns[index]
-            .as_any()
-            .downcast_ref::<FixedSizeBinaryArray>()
-        {
+        if let Some(bytes) = columns[index].as_any().downcast_ref::<FixedSizeBinaryArray>() {
             columns[index] = uuid_texts(bytes);
             fields[index].set_data_type(DataType::Utf8View);
         }
