@@ -7,7 +7,7 @@ use datafusion::{
         array::RecordBatch,
         datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
     },
-    common::DataFusionError,
+    common::{Column, DataFusionError},
     execution::SendableRecordBatchStream,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast},
     physical_plan::stream::RecordBatchStreamAdapter,
@@ -53,7 +53,28 @@ pub async fn plan(context: &SessionContext, model: &Model) -> Result<Planned> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| Error::bug(format!("the columns of model `{}` cannot be stored", model.name)).cause(e))?;
     let keys = unique_keys(&plan).into_iter().map(|key| key.into_iter().collect()).collect();
+    let plan = clustered(plan, model)?;
     Ok(Planned { plan, schema: Arc::new(Schema::new(fields)), keys })
+}
+
+/// The rows in the order of the model's sort key, in which its files are written.
+fn clustered(plan: LogicalPlan, model: &Model) -> Result<LogicalPlan> {
+    if model.sort_key.is_empty() {
+        return Ok(plan);
+    }
+    let known: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    if let Some(unknown) = model.sort_key.iter().find(|column| !known.contains(&column.as_str())) {
+        let error = model.sql.error(0..1, format!("model `{}` has no column `{unknown}` to sort by", model.name));
+        return Err(match nearest(unknown, known) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        });
+    }
+    let order = model.sort_key.iter().map(|column| Expr::from(Column::from_name(column)).sort(true, false));
+    LogicalPlanBuilder::from(plan)
+        .sort(order)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|e| Error::bug(format!("model `{}` cannot be sorted", model.name)).cause(e))
 }
 
 /// Runs a model. The batches have exactly `planned.schema`.
