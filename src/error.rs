@@ -228,7 +228,9 @@ pub fn io(doing: &str, path: &std::path::Path, error: std::io::Error) -> Error {
     let (kind, hint) = match error.kind() {
         Io::NotFound => (Kind::Input, Some("check the path; `--project DIR` names the project folder")),
         Io::PermissionDenied => (Kind::Input, Some("give this user the right to read (and, in the lake, to write) it")),
-        Io::StorageFull | Io::QuotaExceeded => (Kind::Unavailable, Some("free some space and run again: nothing was published")),
+        Io::StorageFull | Io::QuotaExceeded => {
+            (Kind::Unavailable, Some("free some space and run again: nothing was published"))
+        }
         _ => (Kind::Unavailable, None),
     };
     let built = Error::new(kind, format!("cannot {doing} `{path}`")).cause(error);

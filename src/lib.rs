@@ -19,14 +19,14 @@
 pub mod project;
 
 pub mod bronze;
-pub mod silver;
+pub mod cli;
 pub mod gold;
 pub mod quality;
-pub mod run;
 pub mod query;
+pub mod run;
 pub mod serve;
 pub mod shell;
-pub mod cli;
+pub mod silver;
 
 pub mod clock;
 pub mod engine;
@@ -39,10 +39,9 @@ pub(crate) fn engine_error(failure: datafusion::error::DataFusionError) -> error
     use error::{Error, Kind};
     let root = failure.find_root();
     let (kind, hint) = match root {
-        Failure::ResourcesExhausted(_) => (
-            Kind::Unavailable,
-            "raise `memory_limit` in smelt.yml, or free space where temporary files go",
-        ),
+        Failure::ResourcesExhausted(_) => {
+            (Kind::Unavailable, "raise `memory_limit` in smelt.yml, or free space where temporary files go")
+        }
         Failure::ObjectStore(_) | Failure::IoError(_) | Failure::ParquetError(_) => {
             (Kind::Unavailable, "the store or the disk failed: run again, nothing is lost")
         }

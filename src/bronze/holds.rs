@@ -108,7 +108,9 @@ pub(crate) fn held_files(holds: &[Hold], manifests: &[Manifest]) -> BTreeSet<Fil
         .flat_map(Manifest::files)
         .map(|(reference, _)| reference)
         .filter(|reference| {
-            holds.iter().any(|hold| hold.batch == reference.batch && hold.file.is_none_or(|file| file == reference.file))
+            holds
+                .iter()
+                .any(|hold| hold.batch == reference.batch && hold.file.is_none_or(|file| file == reference.file))
         })
         .collect()
 }

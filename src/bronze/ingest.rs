@@ -52,7 +52,9 @@ pub struct Landing {
 pub enum Outcome {
     Landed,
     /// These bytes landed before, in this batch.
-    Again { batch: BatchId },
+    Again {
+        batch: BatchId,
+    },
     /// No records: a receipt only.
     Empty,
 }
@@ -251,12 +253,8 @@ async fn find_landed(lake: &Lake, files: &[Checked]) -> Result<BTreeMap<(String,
 
 /// Stores a file's bytes under their content's name; bytes already there are left alone.
 async fn store_raw(lake: &Lake, file: &Checked, date: NaiveDate) -> Result<Path> {
-    let name = format!(
-        "{}.{}{}",
-        file.sha256,
-        format_text(file.source.format),
-        compression_suffix(file.source.compression)
-    );
+    let name =
+        format!("{}.{}{}", file.sha256, format_text(file.source.format), compression_suffix(file.source.compression));
     let raw = Path::from(lake.zones().raw.as_str())
         .join(file.source.entity.as_str())
         .join(format!("ingestion_date={date}"))

@@ -43,7 +43,12 @@ pub struct LandedFile {
 }
 
 impl Manifest {
-    pub fn new(batch: BatchId, ingestion_date: NaiveDate, landed_at: DateTime<Utc>, mut files: Vec<LandedFile>) -> Self {
+    pub fn new(
+        batch: BatchId,
+        ingestion_date: NaiveDate,
+        landed_at: DateTime<Utc>,
+        mut files: Vec<LandedFile>,
+    ) -> Self {
         files.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         Self { format: FORMAT, batch, ingestion_date, landed_at, files }
     }
@@ -73,7 +78,10 @@ impl Lake {
                         .hint("upgrade this smelt"));
                 }
                 if layout::number(&object.location) != Some(manifest.batch.0) {
-                    return Err(Error::data(format!("`{}` is damaged: it says it is batch {}", object.location, manifest.batch)));
+                    return Err(Error::data(format!(
+                        "`{}` is damaged: it says it is batch {}",
+                        object.location, manifest.batch
+                    )));
                 }
                 Ok(manifest)
             })

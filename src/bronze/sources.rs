@@ -27,7 +27,10 @@ pub(super) struct Source {
 pub(super) enum Place {
     File(PathBuf),
     /// Downloaded to a temporary file, which lives as long as this.
-    Fetched { file: tempfile::NamedTempFile, url: String },
+    Fetched {
+        file: tempfile::NamedTempFile,
+        url: String,
+    },
 }
 
 impl Place {
@@ -151,7 +154,8 @@ async fn fetch(url: &str) -> Result<Vec<(String, Place)>> {
     use std::io::Write;
     let (store, prefix) = location(url)?;
     let objects: Vec<_> = store.list(Some(&prefix)).try_collect().await.map_err(|e| store_error("list", &prefix, e))?;
-    let paths = if objects.is_empty() { vec![prefix.clone()] } else { objects.into_iter().map(|o| o.location).collect() };
+    let paths =
+        if objects.is_empty() { vec![prefix.clone()] } else { objects.into_iter().map(|o| o.location).collect() };
     let root = url.split("://").next().unwrap_or_default();
     let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let mut found = Vec::new();

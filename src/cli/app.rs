@@ -16,9 +16,14 @@ use crate::{
 /// A medallion e-commerce data warehouse in one binary: land messy extracts, clean them by
 /// contract, keep a star schema that always equals a full rebuild, and serve it as SQL.
 #[derive(Debug, Parser)]
-#[command(name = "smelt", version, propagate_version = true, after_help = "Exit codes: 0 done, 1 bug, 2 configuration or input, 3 data or quality, 4 conflict or lock held, 5 unavailable, 6 outcome unknown.
+#[command(
+    name = "smelt",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 bug, 2 configuration or input, 3 data or quality, 4 conflict or lock held, 5 unavailable, 6 outcome unknown.
 
-Start with `smelt demo`, or make a project with `smelt init`.")]
+Start with `smelt demo`, or make a project with `smelt init`."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -130,7 +135,8 @@ async fn dispatch(cli: Cli) -> Result<()> {
         }
         Command::Serve(args) => {
             let (opened, warehouse, engine) = questions(&global)?;
-            serve::run(args.options(&opened.project.settings.serve, &opened.project.settings.name)?, warehouse, engine).await
+            serve::run(args.options(&opened.project.settings.serve, &opened.project.settings.name)?, warehouse, engine)
+                .await
         }
     }
 }

@@ -76,7 +76,8 @@ impl Global {
         if self.quiet || self.json || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = ProgressBar::new_spinner().with_style(style);
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
@@ -142,7 +143,6 @@ impl Opened {
     pub(super) fn workshop(&self) -> Workshop<'_> {
         Workshop { lake: &self.lake, project: &self.project, models: &self.models, engine: &self.engine }
     }
-
 }
 
 /// `1234567` as `1,234,567`.
@@ -172,7 +172,8 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         }
     }
     let numeric = |column: usize| {
-        rows.iter().all(|row| row[column].is_empty() || row[column].starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+        rows.iter()
+            .all(|row| row[column].is_empty() || row[column].starts_with(|c: char| c.is_ascii_digit() || c == '-'))
     };
     let line = |cells: Vec<&str>| {
         let mut text = String::new();

@@ -50,7 +50,10 @@ pub(super) async fn run(args: DemoArgs, global: &Global) -> Result<()> {
     std::fs::create_dir_all(&args.dir).map_err(|e| error::io("make", &args.dir, e))?;
     init::write(&args.dir)?;
     let extracts = args.dir.join("extracts");
-    global.say(format!("1. simulating {} orders: {HISTORY_DAYS} days of history, {DAILY_DAYS} daily extracts", grouped(args.orders)));
+    global.say(format!(
+        "1. simulating {} orders: {HISTORY_DAYS} days of history, {DAILY_DAYS} daily extracts",
+        grouped(args.orders)
+    ));
     let options = Options {
         seed: args.seed,
         orders: args.orders,
@@ -59,7 +62,11 @@ pub(super) async fn run(args: DemoArgs, global: &Global) -> Result<()> {
         ..Options::default()
     };
     let written = simulate::write(options, extracts.clone(), global).await?;
-    global.say(format!("   {} records in {} files, with late, repeated, broken and deleted ones among them", grouped(written.records()), written.files()));
+    global.say(format!(
+        "   {} records in {} files, with late, repeated, broken and deleted ones among them",
+        grouped(written.records()),
+        written.files()
+    ));
 
     let project = Project::load(&args.dir, None)?;
     let lake = global.lake(&project)?;

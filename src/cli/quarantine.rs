@@ -20,12 +20,14 @@ use crate::{
 
 /// Look at the records that could not become rows.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Records leave quarantine when a changed contract accepts them: the next run replays their entity.
+#[command(
+    after_help = "Records leave quarantine when a changed contract accepts them: the next run replays their entity.
 
 Examples:
   smelt quarantine
   smelt quarantine list orders --limit 50
-  smelt quarantine show orders 17 4211")]
+  smelt quarantine show orders 17 4211"
+)]
 pub(super) struct QuarantineArgs {
     #[command(subcommand)]
     pub(super) action: Option<Action>,
@@ -70,16 +72,21 @@ pub(super) async fn run(args: QuarantineArgs, global: &Global) -> Result<()> {
         }
         Some(Action::Show { entity, batch, position }) => {
             let contract = opened.project.contract(&entity)?;
-            let found = read(&opened, contract, &format!("where batch = {batch} and position = {position} order by path")).await?;
+            let found =
+                read(&opened, contract, &format!("where batch = {batch} and position = {position} order by path"))
+                    .await?;
             if found.is_empty() {
-                return Err(Error::input(format!("no record of `{entity}` at batch {batch}, position {position} is in quarantine"))
-                    .hint(format!("`smelt quarantine list {entity}` lists them")));
+                return Err(Error::input(format!(
+                    "no record of `{entity}` at batch {batch}, position {position} is in quarantine"
+                ))
+                .hint(format!("`smelt quarantine list {entity}` lists them")));
             }
             if global.json {
                 return global.answer_json(&found.iter().map(as_json).collect::<Vec<_>>());
             }
             for row in found {
-                let reasons = row.reasons.split("; ").map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n");
+                let reasons =
+                    row.reasons.split("; ").map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n");
                 global.answer(format!(
                     "{entity}, batch {}, {}, position {} (owner: {})\n{reasons}\n\n{}\n",
                     row.batch, row.path, row.position, contract.owner, row.record
@@ -102,7 +109,9 @@ async fn counts(opened: &Opened, global: &Global) -> Result<()> {
         .project
         .contracts
         .values()
-        .map(|contract| (contract, snapshot.entities.get(contract.entity.as_str()).map_or(0, |totals| totals.quarantined)))
+        .map(|contract| {
+            (contract, snapshot.entities.get(contract.entity.as_str()).map_or(0, |totals| totals.quarantined))
+        })
         .collect();
     if global.json {
         let list: Vec<_> = counted

@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use super::context::{Global, Opened, Wait, grouped, size, table};
+use super::{
+    context::{Global, Opened, Wait, grouped, size, table},
+    interrupted,
+};
 use crate::{
     error::{Error, Result},
     project::Severity,
@@ -73,7 +76,7 @@ async fn publish(global: &Global, options: RunOptions) -> Result<()> {
 /// Runs with progress on the terminal.
 pub(super) async fn execute(opened: &Opened, options: RunOptions, global: &Global) -> Result<RunReport> {
     let spinner = global.spinner();
-    let report = run::run(opened.workshop(), options, &|progress| {
+    let tell = |progress| {
         spinner.set_message(match progress {
             Progress::Entity { entity, files, records } => {
                 format!("silver: {entity}, {files} file(s), {} records", grouped(records))
@@ -82,8 +85,11 @@ pub(super) async fn execute(opened: &Opened, options: RunOptions, global: &Globa
             Progress::Audit { rules } => format!("audit: {rules} rules"),
             Progress::Publish => "publishing".into(),
         });
-    })
-    .await;
+    };
+    let report = tokio::select! {
+        report = run::run(opened.workshop(), options, &tell) => report,
+        () = interrupted() => Err(Error::unavailable("stopped by Ctrl-C").hint("the last snapshot is untouched; run again when you like")),
+    };
     spinner.finish_and_clear();
     report
 }
@@ -111,14 +117,35 @@ pub(super) fn tell(report: &RunReport) -> String {
                     .map(|entity| {
                         let totals = &entity.totals;
                         let mut row = vec![entity.entity.clone(), entity.owner.clone()];
-                        row.extend([entity.records, entity.late, totals.current, totals.superseded, totals.tombstones, totals.quarantined].map(grouped));
+                        row.extend(
+                            [
+                                entity.records,
+                                entity.late,
+                                totals.current,
+                                totals.superseded,
+                                totals.tombstones,
+                                totals.quarantined,
+                            ]
+                            .map(grouped),
+                        );
                         row.push(entity.waiting.map_or(String::new(), grouped));
                         row.push(format!("{:.1}", entity.seconds));
                         row
                     })
                     .collect();
                 text.push_str(&table(
-                    &["silver", "owner", "records in", "late", "current", "superseded", "tombstones", "quarantined", "waiting for its order", "seconds"],
+                    &[
+                        "silver",
+                        "owner",
+                        "records in",
+                        "late",
+                        "current",
+                        "superseded",
+                        "tombstones",
+                        "quarantined",
+                        "waiting for its order",
+                        "seconds",
+                    ],
                     &rows,
                 ));
                 text.push('\n');
@@ -155,7 +182,10 @@ pub(super) fn tell(report: &RunReport) -> String {
                 let word = if check.severity == Severity::Error { "error" } else { "warning" };
                 text.push_str(&format!(
                     "{word}: rule `{}` on {}: {} row(s) break it (owner: {})\n",
-                    check.rule, check.table, grouped(check.rows), check.owner
+                    check.rule,
+                    check.table,
+                    grouped(check.rows),
+                    check.owner
                 ));
             }
             text.push_str(&format!(
@@ -181,7 +211,11 @@ fn describe(plan: &Plan) -> String {
         let verb = if entity.work == Work::Replay { "replay" } else { "add" };
         text.push_str(&format!(
             "silver {}: {verb} {} file(s), {} records, {} ({})\n",
-            entity.entity, entity.files.len(), grouped(records), size(bytes), entity.reason
+            entity.entity,
+            entity.files.len(),
+            grouped(records),
+            size(bytes),
+            entity.reason
         ));
     }
     for model in &plan.models {

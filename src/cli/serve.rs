@@ -88,7 +88,11 @@ impl ServeArgs {
 ///
 /// # Errors
 /// `Input` for options that cannot work, `Unavailable` where the address is taken.
-pub(super) async fn run(options: ServeOptions, warehouse: Arc<dyn Warehouse>, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    options: ServeOptions,
+    warehouse: Arc<dyn Warehouse>,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     let stop = stop()?;
     let (database, open, tls) = (options.database.clone(), options.password.is_none(), options.tls.is_some());
     let exposed = !options.is_loopback() && !tls;

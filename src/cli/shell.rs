@@ -29,6 +29,11 @@ pub(super) struct ShellArgs {
 ///
 /// # Errors
 /// Those of the terminal; of a piped statement.
-pub(super) async fn run(args: ShellArgs, project: &Path, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    args: ShellArgs,
+    project: &Path,
+    warehouse: &dyn Warehouse,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     Shell::new(warehouse, engine, args.at, page).run(&project.join(".smelt").join("history")).await
 }

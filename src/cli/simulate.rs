@@ -181,11 +181,17 @@ pub(super) async fn write(options: Options, out: PathBuf, global: &Global) -> Re
     let spinner = global.spinner();
     let bar = spinner.clone();
     bar.set_message("simulating");
-    let done = tokio::task::spawn_blocking(move || simulate(&options, &out, &mut |progress| {
-        bar.set_message(format!("simulating: {} records, {} %", grouped(progress.records), progress.done * 100 / progress.total.max(1)));
-    }))
-        .await
-        .map_err(|e| Error::bug("the simulation stopped").cause(e))?;
+    let done = tokio::task::spawn_blocking(move || {
+        simulate(&options, &out, &mut |progress| {
+            bar.set_message(format!(
+                "simulating: {} records, {} %",
+                grouped(progress.records),
+                progress.done * 100 / progress.total.max(1)
+            ));
+        })
+    })
+    .await
+    .map_err(|e| Error::bug("the simulation stopped").cause(e))?;
     spinner.finish_and_clear();
     done.map_err(|e| Error::input("the extracts could not be written").cause(e))
 }

@@ -68,7 +68,9 @@ pub(super) async fn status(global: &Global) -> Result<()> {
         .manifests
         .iter()
         .filter(|manifest| {
-            manifest.files().any(|(file, _)| !covered.is_some_and(|c| c.covers(file)) && !plan.coverage.without.contains(&file))
+            manifest
+                .files()
+                .any(|(file, _)| !covered.is_some_and(|c| c.covers(file)) && !plan.coverage.without.contains(&file))
         })
         .collect();
     let status = Status {
@@ -118,7 +120,11 @@ fn tell(status: &Status) -> String {
     });
     for hold in &status.held {
         let file = hold.file.map_or(String::new(), |file| format!(", file {}", file + 1));
-        text.push_str(&format!("held: batch {}{file}, since {}\n", hold.batch, hold.held_at.format("%Y-%m-%d %H:%M:%S")));
+        text.push_str(&format!(
+            "held: batch {}{file}, since {}\n",
+            hold.batch,
+            hold.held_at.format("%Y-%m-%d %H:%M:%S")
+        ));
     }
     let rows: Vec<Vec<String>> = status
         .entities
@@ -127,7 +133,8 @@ fn tell(status: &Status) -> String {
             let totals = &entity.totals;
             let mut row = vec![entity.entity.clone(), entity.owner.clone()];
             row.extend(
-                [totals.raw, totals.current, totals.superseded, totals.tombstones, totals.quarantined, totals.late].map(grouped),
+                [totals.raw, totals.current, totals.superseded, totals.tombstones, totals.quarantined, totals.late]
+                    .map(grouped),
             );
             row.push(entity.last_landing.map_or_else(|| "never".into(), |at| at.format("%Y-%m-%d %H:%M").to_string()));
             row
@@ -139,7 +146,12 @@ fn tell(status: &Status) -> String {
         &rows,
     ));
     for stale in &status.stale {
-        text.push_str(&format!("stale: {} (owner: {}), allowed age {} h\n", stale.entity, stale.owner, stale.allowed.num_hours()));
+        text.push_str(&format!(
+            "stale: {} (owner: {}), allowed age {} h\n",
+            stale.entity,
+            stale.owner,
+            stale.allowed.num_hours()
+        ));
     }
     text
 }

@@ -40,13 +40,13 @@ pub(super) fn parsing(sql: &SqlText, error: &ParserError) -> Error {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => {
-            return sql
-                .error(0..1, "this SQL is nested too deeply")
-                .hint("split it into WITH parts or models");
+            return sql.error(0..1, "this SQL is nested too deeply").hint("split it into WITH parts or models");
         }
     };
     match text.rsplit_once(" at Line: ").and_then(|(message, place)| Some((message, location(place)?))) {
-        Some((message, at)) => sql.error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(message)).label("here"),
+        Some((message, at)) => {
+            sql.error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(message)).label("here")
+        }
         None => sql.error(0..1, syntax(text)),
     }
 }
@@ -69,11 +69,14 @@ fn location(text: &str) -> Option<Location> {
 fn with_place(sql: &SqlText, diagnostic: &Diagnostic, error: Error) -> Error {
     let Some(span) = diagnostic.span else { return error };
     // An error built from names says more; one that only repeats the message does not.
-    let mut placed = sql.error(sql.bytes(sql_span(span)), if error.hint_text().is_some() || error.place().is_some() {
-        error.message().to_owned()
-    } else {
-        one_line(&diagnostic.message)
-    });
+    let mut placed = sql.error(
+        sql.bytes(sql_span(span)),
+        if error.hint_text().is_some() || error.place().is_some() {
+            error.message().to_owned()
+        } else {
+            one_line(&diagnostic.message)
+        },
+    );
     let help = diagnostic.helps.iter().map(|help| help.message.clone()).next();
     if let Some(hint) = error.hint_text().map(str::to_owned).or(help) {
         placed = placed.hint(hint);
@@ -82,10 +85,7 @@ fn with_place(sql: &SqlText, diagnostic: &Diagnostic, error: Error) -> Error {
 }
 
 pub(crate) fn sql_span(span: Span) -> SqlSpan {
-    SqlSpan::new(
-        Location::new(span.start.line, span.start.column),
-        Location::new(span.end.line, span.end.column),
-    )
+    SqlSpan::new(Location::new(span.start.line, span.start.column), Location::new(span.end.line, span.end.column))
 }
 
 fn schema(sql: &SqlText, error: &SchemaError) -> Error {
@@ -95,7 +95,8 @@ fn schema(sql: &SqlText, error: &SchemaError) -> Error {
             let near = nearest(&field.name, valid_fields.iter().map(|column| column.name.as_str()));
             match near {
                 Some(near) => {
-                    let full = valid_fields.iter().find(|column| column.name == near).map_or(near.into(), Column::flat_name);
+                    let full =
+                        valid_fields.iter().find(|column| column.name == near).map_or(near.into(), Column::flat_name);
                     error.hint(format!("did you mean `{full}`?"))
                 }
                 None => {

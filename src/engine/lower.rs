@@ -9,9 +9,9 @@ use std::{mem, ops::ControlFlow};
 use datafusion::sql::sqlparser::{
     ast::{
         BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName,
-        Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo, TopQuantity, Value, VisitorMut,
-        WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
+        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
+        ObjectName, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo, TopQuantity, Value,
+        VisitorMut, WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
     },
     tokenizer::Span,
 };
@@ -79,7 +79,11 @@ impl VisitorMut for Lowering<'_> {
                 self.refuse(select.select_token.0.span, "Redshift has no DISTINCT ON", way_out);
             }
             if !select.named_window.is_empty() {
-                self.refuse(select.select_token.0.span, "Redshift has no WINDOW clause", "write the window after each OVER");
+                self.refuse(
+                    select.select_token.0.span,
+                    "Redshift has no WINDOW clause",
+                    "write the window after each OVER",
+                );
             }
         }
         ControlFlow::Continue(())
@@ -271,7 +275,11 @@ impl Lowering<'_> {
         match list.args.len() {
             2 => list.args.extend([unnamed(text("")), unnamed(text("g"))]),
             3 => list.args.push(unnamed(text("g"))),
-            _ => self.refuse(span, "REGEXP_REPLACE is supported with a text, a pattern and a replacement", "leave position and flags out"),
+            _ => self.refuse(
+                span,
+                "REGEXP_REPLACE is supported with a text, a pattern and a replacement",
+                "leave position and flags out",
+            ),
         }
         None
     }
@@ -281,15 +289,24 @@ impl Lowering<'_> {
         let span = function.name.span();
         match name {
             "string_agg" | "array_agg" => {
-                self.refuse(span, &format!("Redshift has no `{name}`"), "use `LISTAGG(x, ',') WITHIN GROUP (ORDER BY ...)`");
+                self.refuse(
+                    span,
+                    &format!("Redshift has no `{name}`"),
+                    "use `LISTAGG(x, ',') WITHIN GROUP (ORDER BY ...)`",
+                );
             }
             "now" | "current_timestamp" | "age" => {}
             _ => {
                 let Some(WindowType::WindowSpec(window)) = &function.over else { return };
                 let frame = window.window_frame.as_ref();
-                if self.functions.find(name) == Some(Known::Aggregate) && !window.order_by.is_empty() && frame.is_none() {
+                if self.functions.find(name) == Some(Known::Aggregate) && !window.order_by.is_empty() && frame.is_none()
+                {
                     let way_out = "add `ROWS UNBOUNDED PRECEDING`, or leave the ORDER BY out";
-                    self.refuse(span, &format!("Redshift wants `{name}` over an ordered window to name its frame"), way_out);
+                    self.refuse(
+                        span,
+                        &format!("Redshift wants `{name}` over an ordered window to name its frame"),
+                        way_out,
+                    );
                 }
                 if frame.is_some_and(|frame| frame.units != WindowFrameUnits::Rows) {
                     self.refuse(span, "Redshift knows window frames of ROWS only", "write `ROWS BETWEEN ...`");

@@ -66,10 +66,7 @@ pub async fn plan(context: &SessionContext, sql: &SqlText, purpose: Purpose) -> 
         .await
         .map_err(|e| diagnose::planning(sql, e))?;
     session::read_only().verify_plan(&plan).map_err(|e| diagnose::planning(sql, e))?;
-    state
-        .analyzer()
-        .execute_and_check(plan, state.config_options(), |_, _| {})
-        .map_err(|e| diagnose::planning(sql, e))
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| diagnose::planning(sql, e))
 }
 
 /// One SELECT (or EXPLAIN of one) from its text.
@@ -88,7 +85,9 @@ fn parse(sql: &SqlText) -> Result<Statement> {
         .map_err(|e| diagnose::parsing(sql, &e))?;
     match statements.pop() {
         Some(statement @ Statement::Query(_)) => Ok(statement),
-        Some(Statement::Explain { statement, analyze, .. }) if matches!(*statement, Statement::Query(_)) && !analyze => {
+        Some(Statement::Explain { statement, analyze, .. })
+            if matches!(*statement, Statement::Query(_)) && !analyze =>
+        {
             Ok(Statement::Explain {
                 describe_alias: datafusion::sql::sqlparser::ast::DescribeAlias::Explain,
                 analyze,
@@ -140,12 +139,8 @@ impl VisitorMut for TableUses {
     }
 
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
-        let names: Vec<String> = relation
-            .0
-            .iter()
-            .filter_map(|part| part.as_ident())
-            .map(|name| name.value.to_ascii_lowercase())
-            .collect();
+        let names: Vec<String> =
+            relation.0.iter().filter_map(|part| part.as_ident()).map(|name| name.value.to_ascii_lowercase()).collect();
         let (schema, table) = match names.as_slice() {
             [table] if self.scopes.iter().any(|scope| scope.contains(table)) => return ControlFlow::Continue(()),
             [table] => (GOLD.to_owned(), table.clone()),

@@ -1,6 +1,9 @@
 //! Redshift's semantics, one expression a line, run through the whole engine.
 
-use datafusion::{arrow::util::display::{ArrayFormatter, FormatOptions}, prelude::SessionContext};
+use datafusion::{
+    arrow::util::display::{ArrayFormatter, FormatOptions},
+    prelude::SessionContext,
+};
 
 use super::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan};
 use crate::error::{Error, SourceFile};
@@ -32,7 +35,12 @@ async fn rows(context: &SessionContext, text: &str) -> Result<Vec<Vec<String>>, 
 }
 
 fn describe(error: &Error) -> String {
-    format!("{error} {:?} {:?} {:?}", error.place(), error.hint_text(), std::error::Error::source(error).map(ToString::to_string))
+    format!(
+        "{error} {:?} {:?} {:?}",
+        error.place(),
+        error.hint_text(),
+        std::error::Error::source(error).map(ToString::to_string)
+    )
 }
 
 #[tokio::test]

@@ -69,12 +69,10 @@ fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) 
 
 /// Column sets that the tests hold unique and not NULL: what runs publish has these keys.
 pub(super) fn unique_keys(model: &Described) -> Vec<Vec<String>> {
-    let enforced = || {
-        model.tests.iter().filter(|test| test.filter.is_none() && test.severity == crate::project::Severity::Error)
-    };
-    let not_null = |wanted: &String| {
-        enforced().any(|test| matches!(&test.kind, TestKind::NotNull { column } if column == wanted))
-    };
+    let enforced =
+        || model.tests.iter().filter(|test| test.filter.is_none() && test.severity == crate::project::Severity::Error);
+    let not_null =
+        |wanted: &String| enforced().any(|test| matches!(&test.kind, TestKind::NotNull { column } if column == wanted));
     enforced()
         .filter_map(|test| match &test.kind {
             TestKind::Unique { column } if not_null(column) => Some(vec![column.clone()]),

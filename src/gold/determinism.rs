@@ -45,7 +45,9 @@ pub(super) fn check(plan: &LogicalPlan, sql: &SqlText) -> Result<()> {
                 }
             }
             LogicalPlan::Limit(limit) => errors.extend(limited(&limit.input, sql)),
-            LogicalPlan::Distinct(Distinct::On(_)) => errors.push(Error::input("Redshift has no DISTINCT ON").at(sql.file(), 0..0)),
+            LogicalPlan::Distinct(Distinct::On(_)) => {
+                errors.push(Error::input("Redshift has no DISTINCT ON").at(sql.file(), 0..0))
+            }
             _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
@@ -131,7 +133,14 @@ fn cuts_between_ties(frame: &WindowFrame) -> bool {
     frame.units == WindowFrameUnits::Rows && !(open(&frame.start_bound) && open(&frame.end_bound))
 }
 
-fn ties(name: &str, known: &Key, order: &[SortExpr], expr: Option<&Expr>, input: &LogicalPlan, sql: &SqlText) -> Option<Error> {
+fn ties(
+    name: &str,
+    known: &Key,
+    order: &[SortExpr],
+    expr: Option<&Expr>,
+    input: &LogicalPlan,
+    sql: &SqlText,
+) -> Option<Error> {
     let keys = unique_keys(input);
     if keys.iter().any(|key| key.is_subset(known)) {
         return None;

@@ -38,11 +38,13 @@ pub fn unique_keys(plan: &LogicalPlan) -> Vec<Key> {
 fn find(plan: &LogicalPlan) -> Vec<Key> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let primary = scan.source.constraints().into_iter().flat_map(|constraints| constraints.iter()).filter_map(|constraint| match constraint {
-                Constraint::PrimaryKey(columns) => Some(columns),
-                // SQL's UNIQUE lets NULL come again.
-                Constraint::Unique(_) => None,
-            });
+            let primary = scan.source.constraints().into_iter().flat_map(|constraints| constraints.iter()).filter_map(
+                |constraint| match constraint {
+                    Constraint::PrimaryKey(columns) => Some(columns),
+                    // SQL's UNIQUE lets NULL come again.
+                    Constraint::Unique(_) => None,
+                },
+            );
             let place = |column: &usize| match &scan.projection {
                 Some(projection) => projection.iter().position(|kept| kept == column),
                 None => Some(*column),
@@ -106,8 +108,10 @@ fn find(plan: &LogicalPlan) -> Vec<Key> {
             let (on_left, on_right) = equal_columns(join);
             let right_once = right.iter().any(|key| key.is_subset(&on_right));
             let left_once = left.iter().any(|key| key.is_subset(&on_left));
-            let shifted: Vec<Key> = right.iter().map(|key| key.iter().map(|column| column + offset).collect()).collect();
-            let mut keys: Vec<Key> = left.iter().flat_map(|left| shifted.iter().map(move |right| left | right)).collect();
+            let shifted: Vec<Key> =
+                right.iter().map(|key| key.iter().map(|column| column + offset).collect()).collect();
+            let mut keys: Vec<Key> =
+                left.iter().flat_map(|left| shifted.iter().map(move |right| left | right)).collect();
             if right_once && matches!(join.join_type, JoinType::Inner | JoinType::Left) {
                 keys.extend(left);
             }
@@ -127,7 +131,9 @@ fn union_key(branches: &[std::sync::Arc<LogicalPlan>]) -> Option<Key> {
     let columns = branches.first()?.schema().fields().len();
     let tells_apart = (0..columns).find(|column| {
         let constants: Option<Vec<ScalarValue>> = branches.iter().map(|branch| constant(branch, *column)).collect();
-        constants.is_some_and(|constants| constants.iter().enumerate().all(|(index, value)| !constants[..index].contains(value)))
+        constants.is_some_and(|constants| {
+            constants.iter().enumerate().all(|(index, value)| !constants[..index].contains(value))
+        })
     })?;
     let mut key = Key::from([tells_apart]);
     for branch in branches {
@@ -164,11 +170,13 @@ fn fixed(predicate: &Expr, input: &LogicalPlan) -> Key {
     split_conjunction(predicate)
         .into_iter()
         .filter_map(|term| match term {
-            Expr::BinaryExpr(equal) if equal.op == Operator::Eq => match (literal(&equal.left), literal(&equal.right)) {
-                (None, Some(_)) => position(&equal.left, input),
-                (Some(_), None) => position(&equal.right, input),
-                _ => None,
-            },
+            Expr::BinaryExpr(equal) if equal.op == Operator::Eq => {
+                match (literal(&equal.left), literal(&equal.right)) {
+                    (None, Some(_)) => position(&equal.left, input),
+                    (Some(_), None) => position(&equal.right, input),
+                    _ => None,
+                }
+            }
             _ => None,
         })
         .collect()

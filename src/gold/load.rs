@@ -58,7 +58,9 @@ impl Models {
             for suffix in [".yml", ".yaml"] {
                 for (name, path) in files_below(root, folder, suffix)? {
                     match Document::read(&path, &name).and_then(schema_yml::read) {
-                        Ok(entries) => errors.extend(entries.into_iter().filter_map(|entry| describe(&mut described, entry))),
+                        Ok(entries) => {
+                            errors.extend(entries.into_iter().filter_map(|entry| describe(&mut described, entry)))
+                        }
                         Err(error) => errors.push(error),
                     }
                 }
@@ -72,7 +74,9 @@ impl Models {
             .values()
             .filter(|entry| !models.contains(entry.name.as_str()))
             .map(|entry| {
-                let error = entry.document.error(&format!("{}/name", entry.pointer), format!("there is no model `{}`", entry.name));
+                let error = entry
+                    .document
+                    .error(&format!("{}/name", entry.pointer), format!("there is no model `{}`", entry.name));
                 match nearest(&entry.name, models.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean `{near}`?")),
                     None => error.hint("a model is a file in `models/`, called after it"),
@@ -97,7 +101,8 @@ impl Models {
         Error::all(errors)?;
         let models = order::topological(found)?;
         let mut checks: BTreeMap<String, Vec<Check>> = checks.into_iter().collect();
-        let mut in_order: Vec<Check> = models.iter().flat_map(|model| checks.remove(&model.name).unwrap_or_default()).collect();
+        let mut in_order: Vec<Check> =
+            models.iter().flat_map(|model| checks.remove(&model.name).unwrap_or_default()).collect();
         in_order.extend(singular(root, &settings, &models, &world)?);
         no_name_twice(&in_order)?;
         Ok(Self { models, checks: in_order })
@@ -129,7 +134,8 @@ impl World<'_> {
 
 fn read_sql(path: &Path, name: &str) -> Result<SourceFile> {
     let bytes = std::fs::read(path).map_err(|e| error::io("read", path, e))?;
-    let text = String::from_utf8(bytes).map_err(|e| Error::input(format!("`{name}` is not UTF-8 text")).cause(e.utf8_error()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| Error::input(format!("`{name}` is not UTF-8 text")).cause(e.utf8_error()))?;
     Ok(SourceFile::new(name, text))
 }
 
@@ -197,9 +203,10 @@ fn inputs(rendered: &Rendered, world: &World<'_>) -> Result<Vec<Relation>> {
             GOLD => Relation::Model(table),
             STAGING => Relation::Source { schema, table },
             _ => {
-                errors.push(sql.error_at(span, format!("a model cannot read `{schema}.{table}`")).hint(format!(
-                    "models read `{STAGING}` through `source` and other models through `ref`"
-                )));
+                errors.push(
+                    sql.error_at(span, format!("a model cannot read `{schema}.{table}`"))
+                        .hint(format!("models read `{STAGING}` through `source` and other models through `ref`")),
+                );
                 continue;
             }
         };
@@ -255,7 +262,12 @@ fn unknown_parents(entry: &Described, checks: &[(String, Vec<Check>)], world: &W
 }
 
 /// The tests that are SQL files; their owner is that of the first model they read.
-fn singular(root: &Path, settings: &dbt_project::DbtProject, models: &[Model], world: &World<'_>) -> Result<Vec<Check>> {
+fn singular(
+    root: &Path,
+    settings: &dbt_project::DbtProject,
+    models: &[Model],
+    world: &World<'_>,
+) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let mut errors = Vec::new();
     for folder in &settings.test_paths {
@@ -264,9 +276,13 @@ fn singular(root: &Path, settings: &dbt_project::DbtProject, models: &[Model], w
                 let file = read_sql(&path, &name)?;
                 let (name, rendered) = model_file(&file, &settings.variables)?;
                 let inputs = inputs(&rendered, world)?;
-                let about = inputs.iter().find_map(|input| models.iter().find(|model| input == &Relation::Model(model.name.clone())));
+                let about = inputs
+                    .iter()
+                    .find_map(|input| models.iter().find(|model| input == &Relation::Model(model.name.clone())));
                 let about = about.ok_or_else(|| {
-                    Error::input(format!("test `{name}` reads no model")).at(&file, 0..0).hint("rules for cleaned tables are written in their contracts")
+                    Error::input(format!("test `{name}` reads no model"))
+                        .at(&file, 0..0)
+                        .hint("rules for cleaned tables are written in their contracts")
                 })?;
                 Ok(Check {
                     name,
@@ -290,9 +306,6 @@ fn singular(root: &Path, settings: &dbt_project::DbtProject, models: &[Model], w
 fn no_name_twice(checks: &[Check]) -> Result<()> {
     let mut seen = BTreeSet::new();
     Error::all(checks.iter().filter(|check| !seen.insert(check.name.as_str())).map(|check| {
-        check
-            .sql
-            .error(0..1, format!("there are two tests `{}`", check.name))
-            .hint("give one of them another `name`")
+        check.sql.error(0..1, format!("there are two tests `{}`", check.name)).hint("give one of them another `name`")
     }))
 }

@@ -125,7 +125,9 @@ impl Models {
 fn is_name(name: &str) -> bool {
     name.len() <= 127
         && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-        && name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+        && name
+            .chars()
+            .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
 }
 
 #[cfg(test)]

@@ -81,7 +81,10 @@ fn clustered(plan: LogicalPlan, model: &Model) -> Result<LogicalPlan> {
 ///
 /// # Errors
 /// DataFusion's own, so that the caller can tell running out of memory from the rest.
-pub async fn execute(context: &SessionContext, planned: &Planned) -> Result<SendableRecordBatchStream, DataFusionError> {
+pub async fn execute(
+    context: &SessionContext,
+    planned: &Planned,
+) -> Result<SendableRecordBatchStream, DataFusionError> {
     let stream = context.execute_logical_plan(planned.plan.clone()).await?.execute_stream().await?;
     let schema = Arc::clone(&planned.schema);
     let batches = stream.map({
@@ -102,17 +105,34 @@ fn stored_fields(model: &Model, plan: &LogicalPlan) -> Result<Vec<Field>> {
         let name = field.name();
         let whole = 0..model.sql.text().len();
         if !is_name(name) {
-            let message = format!("column {} of model `{}` has no name of its own: it would be `{name}`", index + 1, model.name);
-            errors.push(model.sql.error(0..1, message).hint("give it one with AS, in lower case letters, digits and `_`"));
+            let message =
+                format!("column {} of model `{}` has no name of its own: it would be `{name}`", index + 1, model.name);
+            errors.push(
+                model.sql.error(0..1, message).hint("give it one with AS, in lower case letters, digits and `_`"),
+            );
         } else if fields.iter().any(|known| known.name() == name) {
             let message = format!("model `{}` has two columns called `{name}`", model.name);
-            errors.push(model.sql.error(place(model, name).unwrap_or(whole), message).hint("give one of them another name with AS"));
+            errors.push(
+                model
+                    .sql
+                    .error(place(model, name).unwrap_or(whole), message)
+                    .hint("give one of them another name with AS"),
+            );
         }
         match stored(field.data_type()) {
             Some(data_type) => fields.push(Field::new(name, data_type, true)),
             None => {
-                let message = format!("column `{name}` of model `{}` is of type {}, which tables cannot keep", model.name, field.data_type());
-                errors.push(model.sql.error(place(model, name).unwrap_or(0..1), message).hint("cast it, for example to VARCHAR"));
+                let message = format!(
+                    "column `{name}` of model `{}` is of type {}, which tables cannot keep",
+                    model.name,
+                    field.data_type()
+                );
+                errors.push(
+                    model
+                        .sql
+                        .error(place(model, name).unwrap_or(0..1), message)
+                        .hint("cast it, for example to VARCHAR"),
+                );
             }
         }
     }
@@ -132,9 +152,9 @@ fn stored(data_type: &DataType) -> Option<DataType> {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => DataType::Int32,
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
-        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) | DataType::Decimal128(precision, scale) => {
-            DataType::Decimal128(*precision, *scale)
-        }
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale) => DataType::Decimal128(*precision, *scale),
         DataType::Boolean => DataType::Boolean,
         DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -159,7 +179,10 @@ fn described(model: &Model, fields: &[Field]) -> Result<()> {
         (canonical_type(declared) != real).then(|| {
             Error::input(format!("column `{}` of model `{}` is {real}, not {declared}", column.name, model.name))
                 .at(&model.described_in, span.clone())
-                .hint(format!("write `CAST(... AS {declared}) AS {}` in the model, or correct `data_type`", column.name))
+                .hint(format!(
+                    "write `CAST(... AS {declared}) AS {}` in the model, or correct `data_type`",
+                    column.name
+                ))
         })
     }))
 }

@@ -78,7 +78,11 @@ fn environment(variables: &Variables, recorded: &Arc<Mutex<(Vec<Relation>, Confi
     };
     let record = relation.clone();
     environment.add_function("ref", move |name: String| {
-        if is_name(&name) { Ok(record(Relation::Model(name))) } else { Err(wrong(format!("`{name}` is not a model's name"))) }
+        if is_name(&name) {
+            Ok(record(Relation::Model(name)))
+        } else {
+            Err(wrong(format!("`{name}` is not a model's name")))
+        }
     });
     environment.add_function("source", move |schema: String, table: String| {
         if schema != STAGING {
@@ -100,18 +104,22 @@ fn environment(variables: &Variables, recorded: &Arc<Mutex<(Vec<Relation>, Confi
         Some(value) => Ok(value.clone()),
         None => default.first().cloned().ok_or_else(|| {
             let near = nearest(&name, known.keys().map(String::as_str));
-            let hint = near.map_or_else(|| "add it to `vars` in dbt_project.yml".into(), |near| format!("did you mean `{near}`?"));
+            let hint = near
+                .map_or_else(|| "add it to `vars` in dbt_project.yml".into(), |near| format!("did you mean `{near}`?"));
             wrong(format!("there is no variable `{name}`: {hint}"))
         }),
     });
     environment.add_function("is_incremental", || -> Result<bool, minijinja::Error> {
-        Err(wrong("models say the whole truth; what changed is found out by smelt, so there is no is_incremental()".into()))
+        Err(wrong(
+            "models say the whole truth; what changed is found out by smelt, so there is no is_incremental()".into(),
+        ))
     });
     environment
 }
 
 fn configure(given: &Kwargs, config: &mut Config) -> Result<(), minijinja::Error> {
-    const KNOWN: [&str; 8] = ["sort_key", "sort", "severity", "materialized", "tags", "dist", "sort_type", "description"];
+    const KNOWN: [&str; 8] =
+        ["sort_key", "sort", "severity", "materialized", "tags", "dist", "sort_type", "description"];
     for name in given.args() {
         if !KNOWN.contains(&name) {
             let hint = nearest(name, KNOWN).map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
@@ -159,7 +167,9 @@ fn convert(value: &serde_json::Value) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(convert).collect(),
-        Json::Object(entries) => entries.iter().map(|(name, value)| (name.clone(), convert(value))).collect::<BTreeMap<_, _>>().into(),
+        Json::Object(entries) => {
+            entries.iter().map(|(name, value)| (name.clone(), convert(value))).collect::<BTreeMap<_, _>>().into()
+        }
     }
 }
 
@@ -196,7 +206,8 @@ impl Marked {
         let mut marked = Self { text: String::with_capacity(source.len() * 2), places: Vec::new() };
         let mut at = 0;
         while at < source.len() {
-            let tag = ["{{", "{%", "{#"].iter().filter_map(|open| source[at..].find(open)).min().map(|offset| at + offset);
+            let tag =
+                ["{{", "{%", "{#"].iter().filter_map(|open| source[at..].find(open)).min().map(|offset| at + offset);
             let Some(start) = tag else {
                 marked.copy(source, at..source.len());
                 break;
@@ -243,8 +254,7 @@ impl Marked {
 }
 
 fn is_raw(tag: &str) -> bool {
-    tag.trim_start_matches(['{', '%', '-', '+']).trim_start().starts_with("raw")
-        && tag.starts_with("{%")
+    tag.trim_start_matches(['{', '%', '-', '+']).trim_start().starts_with("raw") && tag.starts_with("{%")
 }
 
 /// Where the tag that ends a raw block starts.

@@ -55,7 +55,18 @@ pub(super) enum TestKind {
 
 const TOP: [&str; 2] = ["version", "models"];
 const MODEL: [&str; 12] = [
-    "name", "description", "meta", "config", "columns", "data_tests", "tests", "docs", "tags", "access", "group", "constraints",
+    "name",
+    "description",
+    "meta",
+    "config",
+    "columns",
+    "data_tests",
+    "tests",
+    "docs",
+    "tags",
+    "access",
+    "group",
+    "constraints",
 ];
 const MODEL_CONFIG: [&str; 9] =
     ["meta", "sort_key", "sort", "materialized", "tags", "docs", "contract", "group", "dist"];
@@ -68,7 +79,10 @@ pub(super) fn read(document: Document) -> Result<Vec<Described>> {
     let mut errors = Vec::new();
     if let Some(top) = document.value.as_object() {
         for key in top.keys().filter(|key| !TOP.contains(&key.as_str())) {
-            let error = document.error(&format!("/{}", escape(key)), format!("`{}` has `{key}`, which means nothing here", document.file.name()));
+            let error = document.error(
+                &format!("/{}", escape(key)),
+                format!("`{}` has `{key}`, which means nothing here", document.file.name()),
+            );
             errors.push(match key.as_str() {
                 "sources" => error.hint("the cleaned tables and their rules are described in `contracts/`"),
                 _ => with_near(error, key, &TOP),
@@ -78,7 +92,11 @@ pub(super) fn read(document: Document) -> Result<Vec<Described>> {
     let entries = match document.value.get("models") {
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(document.error("/models", "`models` is a list").hint("write `models:` and below it `- name: ...`")),
+        Some(_) => {
+            return Err(document
+                .error("/models", "`models` is a list")
+                .hint("write `models:` and below it `- name: ...`"));
+        }
     };
     let mut found = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -93,15 +111,17 @@ pub(super) fn read(document: Document) -> Result<Vec<Described>> {
 
 fn model(document: &Rc<Document>, pointer: &str, entry: &Value) -> Result<Described> {
     let entry = object(document, pointer, entry, &MODEL)?;
-    let name = text(document, pointer, entry, "name")?
-        .ok_or_else(|| document.error(pointer, "this model has no `name`"))?;
+    let name =
+        text(document, pointer, entry, "name")?.ok_or_else(|| document.error(pointer, "this model has no `name`"))?;
     let empty = Map::new();
     let config = match entry.get("config") {
         Some(config) => object(document, &format!("{pointer}/config"), config, &MODEL_CONFIG)?,
         None => &empty,
     };
     if let Some(materialized) = config.get("materialized").filter(|value| value.as_str() != Some("table")) {
-        return Err(document.error(&format!("{pointer}/config/materialized"), format!("models are tables, not {materialized}")));
+        return Err(
+            document.error(&format!("{pointer}/config/materialized"), format!("models are tables, not {materialized}"))
+        );
     }
     let owner = [entry.get("meta"), config.get("meta")]
         .into_iter()
@@ -198,9 +218,12 @@ fn test(document: &Document, pointer: &str, written: &Value, column: Option<&str
         "not_null" | "unique" => (&[], true),
         "accepted_values" => (&["values", "quote"], true),
         "relationships" => (&["to", "field"], true),
-        "unique_combination_of_columns" | "dbt_utils.unique_combination_of_columns" => (&["combination_of_columns"], false),
+        "unique_combination_of_columns" | "dbt_utils.unique_combination_of_columns" => {
+            (&["combination_of_columns"], false)
+        }
         other => {
-            const KINDS: [&str; 5] = ["not_null", "unique", "accepted_values", "relationships", "unique_combination_of_columns"];
+            const KINDS: [&str; 5] =
+                ["not_null", "unique", "accepted_values", "relationships", "unique_combination_of_columns"];
             let error = document.error(pointer, format!("there is no test `{other}`"));
             return Err(match nearest(other, KINDS) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -219,7 +242,9 @@ fn test(document: &Document, pointer: &str, written: &Value, column: Option<&str
         (Some(column), _) => column.to_owned(),
         (None, false) => String::new(),
         (None, true) => {
-            return Err(document.error(pointer, format!("`{kind}` belongs to a column")).hint("put it below one in `columns`"));
+            return Err(document
+                .error(pointer, format!("`{kind}` belongs to a column"))
+                .hint("put it below one in `columns`"));
         }
     };
     let missing = |name: &str| document.error(pointer, format!("test `{kind}` needs `{name}`"));
@@ -231,7 +256,9 @@ fn test(document: &Document, pointer: &str, written: &Value, column: Option<&str
             let values = argument("values").and_then(Value::as_array).ok_or_else(|| missing("values"))?;
             let values = values
                 .iter()
-                .map(|value| literal(value, quote).ok_or_else(|| document.error(&inside, format!("`{value}` is not a value"))))
+                .map(|value| {
+                    literal(value, quote).ok_or_else(|| document.error(&inside, format!("`{value}` is not a value")))
+                })
                 .collect::<Result<Vec<_>>>()?;
             if values.is_empty() {
                 return Err(missing("values"));
@@ -241,9 +268,14 @@ fn test(document: &Document, pointer: &str, written: &Value, column: Option<&str
         "relationships" => {
             let to = argument("to").and_then(Value::as_str).ok_or_else(|| missing("to"))?;
             let to = reference(to).ok_or_else(|| {
-                document.error(&inside, format!("`{to}` names no table")).hint("write `to: ref('model')` or `to: source('staging', 'table')`")
+                document
+                    .error(&inside, format!("`{to}` names no table"))
+                    .hint("write `to: ref('model')` or `to: source('staging', 'table')`")
             })?;
-            let field = argument("field").and_then(Value::as_str).filter(|field| is_name(field)).ok_or_else(|| missing("field"))?;
+            let field = argument("field")
+                .and_then(Value::as_str)
+                .filter(|field| is_name(field))
+                .ok_or_else(|| missing("field"))?;
             TestKind::Relationships { column, to, field: field.to_owned() }
         }
         _ => {
@@ -281,7 +313,9 @@ fn reference(text: &str) -> Option<Relation> {
     let (first, second, more) = (names.next()?, names.next(), names.next());
     match (function.trim(), second, more) {
         ("ref", None, None) if is_name(&first) => Some(Relation::Model(first)),
-        ("source", Some(table), None) if is_name(&first) && is_name(&table) => Some(Relation::Source { schema: first, table }),
+        ("source", Some(table), None) if is_name(&first) && is_name(&table) => {
+            Some(Relation::Source { schema: first, table })
+        }
         _ => None,
     }
 }

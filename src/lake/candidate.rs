@@ -198,9 +198,12 @@ impl Candidate {
                 Ok(there) if there.run == self.run => Ok(()),
                 Ok(_) => Err(Error::conflict(format!("another writer published snapshot {} first", snapshot.id))),
                 Err(missing) if missing.kind() == Kind::Input => Err(failure),
-                Err(_) => Err(Error::outcome_unknown(format!("the store did not say whether snapshot {} was published", snapshot.id))
-                    .cause(failure)
-                    .hint("look at `smelt snapshots` once the store answers; running again is safe")),
+                Err(_) => Err(Error::outcome_unknown(format!(
+                    "the store did not say whether snapshot {} was published",
+                    snapshot.id
+                ))
+                .cause(failure)
+                .hint("look at `smelt snapshots` once the store answers; running again is safe")),
             },
         }
     }
@@ -228,16 +231,21 @@ impl Candidate {
             now_ms: self.lake.clock().now().timestamp_millis(),
             table,
         })?;
-        self.put_entry(table, version, bytes, TableState {
+        self.put_entry(
+            table,
             version,
-            entry: String::new(),
-            entry_sha256: String::new(),
-            rows: files.rows(),
-            files: files.files.len() as u64,
-            bytes: files.bytes(),
-            owner: change.owner.clone(),
-            changes: Some(change.changes.clone()),
-        })
+            bytes,
+            TableState {
+                version,
+                entry: String::new(),
+                entry_sha256: String::new(),
+                rows: files.rows(),
+                files: files.files.len() as u64,
+                bytes: files.bytes(),
+                owner: change.owner.clone(),
+                changes: Some(change.changes.clone()),
+            },
+        )
         .await
     }
 
@@ -253,7 +261,8 @@ impl Candidate {
             now_ms: self.lake.clock().now().timestamp_millis(),
             table,
         })?;
-        let empty = TableState { rows: 0, files: 0, bytes: 0, version: state.version + 1, changes: None, ..state.clone() };
+        let empty =
+            TableState { rows: 0, files: 0, bytes: 0, version: state.version + 1, changes: None, ..state.clone() };
         self.put_entry(table, state.version + 1, bytes, empty).await
     }
 
@@ -300,11 +309,16 @@ impl Lake {
     /// `Data` when a version is taken by other bytes: a foreign writer.
     pub async fn roll_forward(&self, snapshot: &Snapshot) -> Result<()> {
         let mine = format!("{}/", layout::run(&snapshot.run));
-        let states = snapshot.tables.iter().chain(&snapshot.retired).filter(|(_, state)| state.entry.starts_with(&mine));
+        let states =
+            snapshot.tables.iter().chain(&snapshot.retired).filter(|(_, state)| state.entry.starts_with(&mine));
         futures::stream::iter(states.map(|(table, state)| async move {
             let log = log_path(&self.table_folder(table), state.version);
             if let Some(there) = self.read_if_there(&log).await? {
-                return if hex_sha256(&there) == state.entry_sha256 { Ok(()) } else { Err(foreign(table, state.version)) };
+                return if hex_sha256(&there) == state.entry_sha256 {
+                    Ok(())
+                } else {
+                    Err(foreign(table, state.version))
+                };
             }
             let bytes = self.prepared_entry(table, state).await?;
             match self.put_new(&log, bytes).await? {

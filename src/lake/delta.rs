@@ -92,11 +92,7 @@ fn sql_schema(schema: &Schema) -> Schema {
 
 fn map_types(schema: &Schema, map: impl Fn(&DataType) -> DataType) -> Schema {
     Schema::new(
-        schema
-            .fields()
-            .iter()
-            .map(|field| Field::new(field.name(), map(field.data_type()), true))
-            .collect::<Vec<_>>(),
+        schema.fields().iter().map(|field| Field::new(field.name(), map(field.data_type()), true)).collect::<Vec<_>>(),
     )
 }
 
@@ -184,9 +180,9 @@ impl Lake {
     /// `Data` when the log is damaged or a part of it is gone.
     pub async fn table_files(&self, table: &TableName, state: &TableState) -> Result<TableFiles> {
         let damaged = |e: deltalake_core::DeltaTableError| {
-            Error::data(format!("table `{table}` cannot be read at Delta version {}", state.version))
-                .cause(e)
-                .hint("its `_delta_log` is damaged or foreign: restore it, or `smelt rebuild` makes the table anew from raw")
+            Error::data(format!("table `{table}` cannot be read at Delta version {}", state.version)).cause(e).hint(
+                "its `_delta_log` is damaged or foreign: restore it, or `smelt rebuild` makes the table anew from raw",
+            )
         };
         let log_store = self.log_store(table, Some(state)).await?;
         let snapshot = EagerSnapshot::try_new(&*log_store, Some(state.version)).await.map_err(damaged)?;
@@ -197,10 +193,8 @@ impl Lake {
             .map_err(|e| Error::data(format!("table `{table}` has a schema that smelt cannot read")).cause(e))?;
         let mut files = Vec::new();
         for view in snapshot.log_data().iter() {
-            let stats: serde_json::Value = view
-                .stats()
-                .and_then(|text| serde_json::from_str(&text).ok())
-                .unwrap_or(serde_json::Value::Null);
+            let stats: serde_json::Value =
+                view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(serde_json::Value::Null);
             files.push(FileEntry {
                 path: view.path().into_owned(),
                 bytes: view.size() as u64,
@@ -285,10 +279,9 @@ impl ObjectStore for LogStore {
         };
         let whole = 0..bytes.len() as u64;
         let range = match &options.range {
-            Some(range) => range.as_range(whole.end).map_err(|e| object_store::Error::Generic {
-                store: "LogStore",
-                source: Box::new(e),
-            })?,
+            Some(range) => range
+                .as_range(whole.end)
+                .map_err(|e| object_store::Error::Generic { store: "LogStore", source: Box::new(e) })?,
             None => whole,
         };
         let meta = meta(path, bytes);

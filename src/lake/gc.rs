@@ -13,12 +13,7 @@ use chrono::TimeDelta;
 use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
-use super::{
-    Lake, RunId, Snapshot, SnapshotId, TableName, Zone,
-    candidate::RunRecord,
-
-    layout,
-};
+use super::{Lake, RunId, Snapshot, SnapshotId, TableName, Zone, candidate::RunRecord, layout};
 use crate::{error::Result, project::Retention};
 
 /// What a collection did.
@@ -67,6 +62,10 @@ impl Lake {
         if expired.iter().any(|id| pinned_late.contains(id)) {
             return Ok(done);
         }
+        // In this order: a run that begins later has no object in the first listing, and one that
+        // publishes meanwhile is found by the snapshots, which are read last.
+        let objects = self.table_objects().await?;
+        let found = self.runs().await?;
         let mut kept = Vec::new();
         for id in self.snapshots().await? {
             if !expired.contains(&id) {
@@ -75,11 +74,8 @@ impl Lake {
         }
         done.kept_snapshots = kept.len();
         let Some(newest) = kept.last().map(|snapshot| snapshot.id) else { return Ok(done) };
-
-        // Listed before anything is marked: what appears later is not looked at.
-        let mut garbage = Vec::new();
-        let runs = self.dead_runs(&kept, newest).await?;
-        garbage.extend(self.unneeded_table_objects(&kept, &runs).await?);
+        let runs = judge(found, &kept, newest);
+        let mut garbage = self.unneeded(objects, &kept, &runs).await?;
         for run in &runs.dead {
             garbage.extend(self.list(layout::run(run).as_ref(), None).await?);
         }
@@ -93,33 +89,31 @@ impl Lake {
         Ok(done)
     }
 
-    /// Runs that are not of a kept snapshot and can no longer publish, and those that still may.
-    async fn dead_runs(&self, kept: &[Snapshot], newest: SnapshotId) -> Result<Runs> {
-        let needed: BTreeSet<&str> = kept
-            .iter()
-            .flat_map(|snapshot| {
-                let entries = snapshot.tables.values().chain(snapshot.retired.values());
-                entries.filter_map(|state| state.entry.split('/').nth(2)).chain([snapshot.run.0.as_str()])
-            })
-            .collect();
-        let mut runs = Runs::default();
-        let found = self.list(layout::RUNS, None).await?;
-        let names: BTreeSet<&str> = found.iter().filter_map(|object| object.location.as_ref().split('/').nth(2)).collect();
-        for name in names {
+    /// Every object in the tables' folders.
+    async fn table_objects(&self) -> Result<Vec<ObjectMeta>> {
+        let mut objects = Vec::new();
+        for zone in [Zone::Staging, Zone::Gold] {
+            let root = self.table_folder(&TableName { zone, name: String::new() });
+            objects.extend(self.list(root.as_ref(), None).await?);
+        }
+        Ok(objects)
+    }
+
+    /// The runs that left anything, with their records.
+    async fn runs(&self) -> Result<BTreeMap<RunId, Option<RunRecord>>> {
+        let objects = self.list(layout::RUNS, None).await?;
+        let names = objects.iter().filter_map(|object| object.location.as_ref().split('/').nth(2));
+        let mut runs = BTreeMap::new();
+        for name in names.collect::<BTreeSet<_>>() {
             let run = RunId(name.to_owned());
+            // Without a readable record the run is being deleted: its record came first of all.
             let record = self.read_json_if_there::<RunRecord>(&layout::run_record(&run)).await.ok().flatten();
-            // Without a record the run had not begun, or is being deleted.
-            let may_publish = record.is_some_and(|record| record.base >= newest);
-            if may_publish {
-                runs.live.insert(run);
-            } else if !needed.contains(name) {
-                runs.dead.insert(run);
-            }
+            runs.insert(run, record);
         }
         Ok(runs)
     }
 
-    async fn unneeded_table_objects(&self, kept: &[Snapshot], runs: &Runs) -> Result<Vec<ObjectMeta>> {
+    async fn unneeded(&self, objects: Vec<ObjectMeta>, kept: &[Snapshot], runs: &Runs) -> Result<Vec<ObjectMeta>> {
         // Each version of each table once, however many snapshots share it.
         let mut versions: BTreeMap<&TableName, BTreeMap<u64, &super::TableState>> = BTreeMap::new();
         for snapshot in kept {
@@ -140,27 +134,18 @@ impl Lake {
                 first_entry.insert(folder, *oldest);
             }
         }
-        let mut garbage = Vec::new();
-        for zone in [Zone::Staging, Zone::Gold] {
-            let root = self.table_folder(&TableName { zone, name: String::new() });
-            let objects = self.list(root.as_ref(), None).await?;
-            let checkpoints = newest_checkpoints(&objects, &first_entry);
-            for object in objects {
-                let name = object.location.filename().unwrap_or_default();
-                let unneeded = if let Some(run) = layout::run_of_data_file(name) {
-                    !live.contains(&object.location) && !runs.live.contains(&run)
-                } else {
-                    // Replay begins at the newest checkpoint that every kept version can use.
-                    log_entry(&object.location).is_some_and(|(folder, version)| {
-                        checkpoints.get(&folder).is_some_and(|checkpoint| version < *checkpoint)
-                    })
-                };
-                if unneeded {
-                    garbage.push(object);
-                }
+        let checkpoints = newest_checkpoints(&objects, &first_entry);
+        let needed = |object: &ObjectMeta| {
+            let name = object.location.filename().unwrap_or_default();
+            if let Some(run) = layout::run_of_data_file(name) {
+                return live.contains(&object.location) || runs.live.contains(&run);
             }
-        }
-        Ok(garbage)
+            // Replay begins at the newest checkpoint that every kept version can use.
+            log_entry(&object.location).is_none_or(|(folder, version)| {
+                checkpoints.get(&folder).is_none_or(|checkpoint| version >= *checkpoint)
+            })
+        };
+        Ok(objects.into_iter().filter(|object| !needed(object)).collect())
     }
 
     /// Deletes a run's folder.
@@ -177,6 +162,26 @@ struct Runs {
     /// May still publish: their files are a running candidate's.
     live: BTreeSet<RunId>,
     dead: BTreeSet<RunId>,
+}
+
+/// Which runs may still publish, and which are neither that nor of a kept snapshot.
+fn judge(found: BTreeMap<RunId, Option<RunRecord>>, kept: &[Snapshot], newest: SnapshotId) -> Runs {
+    let needed: BTreeSet<&str> = kept
+        .iter()
+        .flat_map(|snapshot| {
+            let entries = snapshot.tables.values().chain(snapshot.retired.values());
+            entries.filter_map(|state| state.entry.split('/').nth(2)).chain([snapshot.run.0.as_str()])
+        })
+        .collect();
+    let mut runs = Runs::default();
+    for (run, record) in found {
+        if record.is_some_and(|record| record.base >= newest) {
+            runs.live.insert(run);
+        } else if !needed.contains(run.0.as_str()) {
+            runs.dead.insert(run);
+        }
+    }
+    runs
 }
 
 /// The folder and version of an object in a `_delta_log`.
@@ -198,4 +203,3 @@ fn newest_checkpoints(objects: &[ObjectMeta], first_entry: &BTreeMap<Path, u64>)
     }
     newest
 }
-

@@ -146,17 +146,27 @@ impl Lease {
     }
 
     /// Lets the next writer in.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(mut self) -> Result<()> {
         self.renewing.abort();
-        let mut record = self.record.clone();
-        record.released = true;
-        self.lake.overwrite_json(&layout::lease(self.fence), &record).await
+        self.record.released = true;
+        self.lake.overwrite_json(&layout::lease(self.fence), &self.record).await
     }
 }
 
 impl Drop for Lease {
+    /// A run that is dropped on its way, by Ctrl-C for one, lets the next writer in at once.
     fn drop(&mut self) {
         self.renewing.abort();
+        if self.record.released {
+            return;
+        }
+        let (lake, fence) = (self.lake.clone(), self.fence);
+        let record = Record { released: true, ..self.record.clone() };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = lake.overwrite_json(&layout::lease(fence), &record).await;
+            });
+        }
     }
 }
 

@@ -29,11 +29,7 @@ use parquet::{
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use super::{
-    FileEntry, Lake, RunId,
-    delta::stored_schema,
-    layout,
-};
+use super::{FileEntry, Lake, RunId, delta::stored_schema, layout};
 use crate::error::{Error, Result};
 
 /// Rows after which a new file is begun: small enough that rewriting one for a late row is cheap.
@@ -189,8 +185,7 @@ fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
         .build();
     let stored = Arc::new(writer_schema(schema));
     let mut bytes = Vec::new();
-    let mut writer =
-        ArrowWriter::try_new(&mut bytes, Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
     for batch in batches {
         writer.write(&to_stored(batch, &stored)?).map_err(|e| failed(&e))?;
     }
@@ -231,8 +226,7 @@ fn to_stored(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch> {
                 .map_err(|e| Error::bug(format!("column {} cannot be stored", field.name())).cause(e)),
         })
         .collect::<Result<Vec<_>>>()?;
-    RecordBatch::try_new(Arc::clone(stored), columns)
-        .map_err(|e| Error::bug("a batch does not fit its table").cause(e))
+    RecordBatch::try_new(Arc::clone(stored), columns).map_err(|e| Error::bug("a batch does not fit its table").cause(e))
 }
 
 /// Delta's statistics of one file, from the Parquet footer's.
@@ -362,7 +356,8 @@ pub(crate) fn content_bytes(batch: &RecordBatch) -> usize {
     let column = |column: &ArrayRef| match column.data_type() {
         // The low half of a view is its length.
         DataType::Utf8View => {
-            column.as_string_view().views().iter().map(|view| (*view as u32) as usize).sum::<usize>() + 16 * column.len()
+            column.as_string_view().views().iter().map(|view| (*view as u32) as usize).sum::<usize>()
+                + 16 * column.len()
         }
         other => other.primitive_width().unwrap_or(8) * column.len(),
     };

@@ -100,13 +100,18 @@ impl TableProvider for LakeTable {
         // Neighbours share a group, so that each partition reads a range of the sort key.
         let partitions = state.config().target_partitions().max(1);
         let each = self.table.files.len().div_ceil(partitions).max(1);
-        let groups =
-            self.table.files.chunks(each).map(|files| FileGroup::new(files.iter().map(|f| self.partitioned(f)).collect()));
+        let groups = self
+            .table
+            .files
+            .chunks(each)
+            .map(|files| FileGroup::new(files.iter().map(|f| self.partitioned(f)).collect()));
         // A table without files still has one partition: sorts and joins refuse an input that has none.
         let groups = if self.table.files.is_empty() { vec![FileGroup::default()] } else { groups.collect() };
         let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
-            .with_statistics(TableProvider::statistics(self).unwrap_or_else(|| Statistics::new_unknown(&self.table.schema)))
+            .with_statistics(
+                TableProvider::statistics(self).unwrap_or_else(|| Statistics::new_unknown(&self.table.schema)),
+            )
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
@@ -120,5 +125,3 @@ impl LakeTable {
         &self.table.files
     }
 }
-
-

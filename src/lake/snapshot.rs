@@ -167,12 +167,13 @@ impl Lake {
         }
         let known = self.snapshots().await?;
         Err(match (known.first(), known.last()) {
-            (Some(first), Some(last)) if id < *first => {
-                Error::input(format!("snapshot {id} has expired: the oldest that is kept is {first}, the newest {last}"))
-                    .hint("`retention` in smelt.yml says how long snapshots are kept")
-            }
+            (Some(first), Some(last)) if id < *first => Error::input(format!(
+                "snapshot {id} has expired: the oldest that is kept is {first}, the newest {last}"
+            ))
+            .hint("`retention` in smelt.yml says how long snapshots are kept"),
             (Some(first), Some(last)) => {
-                Error::input(format!("there is no snapshot {id}: there are {first} to {last}")).hint("`smelt snapshots` lists them")
+                Error::input(format!("there is no snapshot {id}: there are {first} to {last}"))
+                    .hint("`smelt snapshots` lists them")
             }
             _ => Error::input("nothing is published yet").hint("land extracts with `smelt ingest`, then `smelt run`"),
         })

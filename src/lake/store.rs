@@ -41,7 +41,8 @@ pub(super) fn open(place: &str) -> Result<Arc<dyn ObjectStore>> {
 /// `Input` for a URL of an unknown kind.
 pub fn location(url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
     let parsed = Url::parse(url).map_err(|e| Error::input(format!("`{url}` is not a URL")).cause(e))?;
-    let path = Path::from_url_path(parsed.path()).map_err(|e| Error::input(format!("`{url}` has a bad path")).cause(e))?;
+    let path =
+        Path::from_url_path(parsed.path()).map_err(|e| Error::input(format!("`{url}` has a bad path")).cause(e))?;
     match parsed.scheme() {
         "file" => Ok((Arc::new(LocalFileSystem::new()), path)),
         "s3" => {
@@ -118,10 +119,7 @@ impl Lake {
 
     /// Replaces an object: only for those whose content is a hint or belongs to one process.
     pub(crate) async fn overwrite_json<T: Serialize>(&self, path: &Path, value: &T) -> Result<()> {
-        self.store
-            .put(path, PutPayload::from(to_json(value)?))
-            .await
-            .map_err(|e| store_error("write", path, e))?;
+        self.store.put(path, PutPayload::from(to_json(value)?)).await.map_err(|e| store_error("write", path, e))?;
         Ok(())
     }
 

@@ -29,11 +29,8 @@ const AT_ONCE: usize = 2;
 /// `Input` for a check that is not SQL; `Unavailable` when the engine cannot finish one. A check
 /// that finds rows is a result, not an error.
 pub async fn audit(context: &SessionContext, checks: &[Check]) -> Result<Audited> {
-    let failed: Vec<Option<CheckResult>> = futures::stream::iter(checks)
-        .map(|check| run(context, check))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let failed: Vec<Option<CheckResult>> =
+        futures::stream::iter(checks).map(|check| run(context, check)).buffered(AT_ONCE).try_collect().await?;
     Ok(Audited { checks: checks.len(), failed: failed.into_iter().flatten().collect() })
 }
 

@@ -6,8 +6,7 @@ use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::TryStreamExt;
 
 use super::{
-    Audited, EntityReport, ModelReport, Plan, RunReport,
-    audit,
+    Audited, EntityReport, ModelReport, Plan, RunReport, audit,
     freshness::judge_freshness,
     plan::{EntityPlan, Facts, ModelDefinition, Situation, plan},
 };
@@ -369,6 +368,9 @@ fn table_of(relation: &gold::Relation) -> TableName {
 async fn count(context: &SessionContext, sql: &str) -> Result<u64> {
     use arrow::{array::AsArray, datatypes::Int64Type};
     let batches = context.sql(sql).await.map_err(engine_error)?.collect().await.map_err(engine_error)?;
-    let number = batches.first().filter(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
+    let number = batches
+        .first()
+        .filter(|batch| batch.num_rows() > 0)
+        .map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
     Ok(number.unwrap_or(0) as u64)
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::{
     bronze::{Hold, Manifest, held_files},
-    lake::{BatchId, Coverage, Definitions, FileRef, Lake, Snapshot, TableName},
     error::Result,
+    lake::{BatchId, Coverage, Definitions, FileRef, Lake, Snapshot, TableName},
     project::{Contract, EntityName},
     silver::{EntityTables, RawFile, Work},
 };
@@ -161,7 +161,8 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut models = Vec::new();
     for model in situation.models {
         definitions.models.insert(model.name.clone(), model.fingerprint.clone());
-        let inputs: Vec<String> = model.inputs.iter().filter(|input| changed.contains(input)).map(ToString::to_string).collect();
+        let inputs: Vec<String> =
+            model.inputs.iter().filter(|input| changed.contains(input)).map(ToString::to_string).collect();
         let reason = match known.and_then(|known| known.models.get(&model.name)) {
             None => Some(Reason::New),
             Some(_) if situation.rebuild => Some(Reason::Rebuild),
@@ -182,9 +183,8 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         .collect();
     let there = situation.snapshot.into_iter().flat_map(|snapshot| snapshot.tables.keys());
     let dropped = there.filter(|table| !wanted.contains(table)).cloned().collect();
-    let audit_only = entities.is_empty()
-        && models.is_empty()
-        && known.is_some_and(|known| known.checks != definitions.checks);
+    let audit_only =
+        entities.is_empty() && models.is_empty() && known.is_some_and(|known| known.checks != definitions.checks);
     Plan {
         entities,
         models,

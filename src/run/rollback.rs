@@ -57,7 +57,13 @@ async fn rolled_back(lake: &Lake, lease: &crate::lake::Lease, to: SnapshotId, ho
         candidate.drop_table(table.clone());
     }
     let published = candidate
-        .publish(lease, Origin::Rollback(to), target.coverage.clone(), target.definitions.clone(), target.entities.clone())
+        .publish(
+            lease,
+            Origin::Rollback(to),
+            target.coverage.clone(),
+            target.definitions.clone(),
+            target.entities.clone(),
+        )
         .await;
     if published.is_err() {
         candidate.discard().await;

@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, mpsc::{self as blocks, sync_channel}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self as blocks, sync_channel},
+    },
 };
 
 use arrow::{
@@ -120,9 +123,12 @@ pub(super) fn start(
                 options.csv = csv;
                 let input = runtime.block_on(open(&lake, &file))?;
                 let unreadable = |e: smelt_clean::ReadError| {
-                    Error::data(format!("raw file `{}` (batch {}, `{}`) cannot be read", file.landed.raw, file.reference.batch, file.landed.path))
-                        .cause(e)
-                        .hint(format!("keep it out with `smelt hold {}`, and land a good copy", file.landed.path))
+                    Error::data(format!(
+                        "raw file `{}` (batch {}, `{}`) cannot be read",
+                        file.landed.raw, file.reference.batch, file.landed.path
+                    ))
+                    .cause(e)
+                    .hint(format!("keep it out with `smelt hold {}`, and land a good copy", file.landed.path))
                 };
                 let mut records = 0_u64;
                 for block in smelt_clean::open(input, &options).map_err(unreadable)? {

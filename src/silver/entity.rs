@@ -14,8 +14,10 @@ use datafusion::{
     execution::TaskContext,
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
-        ExecutionPlan, SendableRecordBatchStream, sorts::sort::SortExec,
-        sorts::sort_preserving_merge::SortPreservingMergeExec, stream::RecordBatchStreamAdapter,
+        ExecutionPlan, SendableRecordBatchStream,
+        sorts::sort::SortExec,
+        sorts::sort_preserving_merge::SortPreservingMergeExec,
+        stream::RecordBatchStreamAdapter,
         streaming::{PartitionStream, StreamingTableExec},
     },
 };
@@ -191,9 +193,10 @@ impl Step<'_> {
         let spec = &self.contract.spec;
         let schema = clean_files::rows_schema(spec);
         let arrival = schema.index_of(ARRIVAL_COLUMN).map_err(|e| Error::bug("rows have no arrival").cause(e))?;
-        let order = spec.key.iter().copied().chain([spec.version, arrival]).map(|column| {
-            PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(column).name(), column)))
-        });
+        let order =
+            spec.key.iter().copied().chain([spec.version, arrival]).map(|column| {
+                PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(column).name(), column)))
+            });
         let order = LexOrdering::new(order).ok_or_else(|| Error::bug("an entity has no key"))?;
         let partitions = outputs
             .into_iter()
@@ -291,7 +294,9 @@ impl Step<'_> {
             None => None,
         };
         let mut resolver = Resolver::new(&lake, self.contract, &self.tables, cleaned, history, tombstones)?;
-        let after = |table: &TableName, schema: &SchemaRef| FileWriter::changes(&lake, &run, table, "after", Arc::clone(schema));
+        let after = |table: &TableName, schema: &SchemaRef| {
+            FileWriter::changes(&lake, &run, table, "after", Arc::clone(schema))
+        };
         let mut to_cleaned = after(&self.tables.cleaned, &rows_schema);
         let mut to_tombstones = after(&self.tables.tombstones, &identity_schema);
         let mut to_history = self.tables.history.as_ref().map(|table| after(table, &rows_schema));
@@ -318,7 +323,10 @@ impl Step<'_> {
         let key = &self.contract.spec.key;
         let identity_key: Vec<usize> = (0..key.len()).collect();
         let mut changes = vec![
-            (self.tables.cleaned.clone(), rewrite(&lake, &run, resolver.cleaned, key, to_cleaned.finish().await?, owner).await?),
+            (
+                self.tables.cleaned.clone(),
+                rewrite(&lake, &run, resolver.cleaned, key, to_cleaned.finish().await?, owner).await?,
+            ),
             (
                 self.tables.tombstones.clone(),
                 rewrite(&lake, &run, resolver.tombstones, &identity_key, to_tombstones.finish().await?, owner).await?,

@@ -57,8 +57,12 @@ impl<'a> Quarantine<'a> {
     pub(super) async fn take(&mut self, ordinal: usize, rejected: Vec<Rejected>) -> Result<()> {
         let file = &self.files[ordinal];
         for record in rejected {
-            let reasons =
-                record.reasons.iter().map(|reason| format!("{}: {reason}", reason.code())).collect::<Vec<_>>().join("; ");
+            let reasons = record
+                .reasons
+                .iter()
+                .map(|reason| format!("{}: {reason}", reason.code()))
+                .collect::<Vec<_>>()
+                .join("; ");
             let [entity, path, reason, text] = &mut self.texts;
             let [batch, position] = &mut self.numbers;
             entity.append_value(self.entity);
@@ -78,7 +82,8 @@ impl<'a> Quarantine<'a> {
 
     async fn flush(&mut self) -> Result<()> {
         self.bytes = 0;
-        let [entity, path, reasons, record] = self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
+        let [entity, path, reasons, record] =
+            self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let [batch, position] = self.numbers.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let rows = RecordBatch::try_new(schema(), vec![entity, batch, path, position, reasons, record])
             .map_err(|e| Error::bug("quarantine rows do not fit").cause(e))?;

@@ -146,7 +146,8 @@ impl<'a> Resolver<'a> {
         Ok(Self {
             lake,
             contract,
-            converter: RowConverter::new(fields.collect()).map_err(|e| Error::bug("keys cannot be compared").cause(e))?,
+            converter: RowConverter::new(fields.collect())
+                .map_err(|e| Error::bug("keys cannot be compared").cause(e))?,
             cleaned: Standing::new(tables.cleaned.clone(), cleaned, contract)?,
             history: match (&tables.history, history) {
                 (Some(table), Some(files)) => Some(Standing::new(table.clone(), files, contract)?),

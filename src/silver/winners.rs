@@ -6,8 +6,8 @@ use arrow::{
     array::{ArrayRef, BooleanArray, RecordBatch},
     compute::{filter_record_batch, kernels::cmp::distinct, or},
 };
-use futures::TryStreamExt;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::TryStreamExt;
 
 use crate::error::{Error, Result};
 
@@ -95,7 +95,8 @@ impl Winners {
             let across: BooleanArray = match &self.pending {
                 None => BooleanArray::from(vec![true]),
                 Some(next) => {
-                    let (last, first): (ArrayRef, ArrayRef) = (values.slice(rows - 1, 1), next.column(column).slice(0, 1));
+                    let (last, first): (ArrayRef, ArrayRef) =
+                        (values.slice(rows - 1, 1), next.column(column).slice(0, 1));
                     distinct(&last, &first).map_err(failed)?
                 }
             };

@@ -19,15 +19,39 @@ use super::{
 pub(super) fn functions() -> Vec<Function> {
     use Argument::{Integer, Text, Time};
     vec![
-        Function { name: "datediff", arguments: &[Text, Time, Time], optional: 0, output: DataType::Int64, body: datediff },
+        Function {
+            name: "datediff",
+            arguments: &[Text, Time, Time],
+            optional: 0,
+            output: DataType::Int64,
+            body: datediff,
+        },
         Function { name: "dateadd", arguments: &[Text, Integer, Time], optional: 0, output: TIMESTAMP, body: dateadd },
         Function { name: "date_trunc", arguments: &[Text, Time], optional: 0, output: TIMESTAMP, body: date_trunc },
-        Function { name: "date_part", arguments: &[Text, Time], optional: 0, output: DataType::Float64, body: date_part },
+        Function {
+            name: "date_part",
+            arguments: &[Text, Time],
+            optional: 0,
+            output: DataType::Float64,
+            body: date_part,
+        },
         Function { name: "extract", arguments: &[Text, Time], optional: 0, output: DataType::Int64, body: extract },
-        Function { name: "add_months", arguments: &[Time, Integer], optional: 0, output: TIMESTAMP, body: add_months_sticky },
+        Function {
+            name: "add_months",
+            arguments: &[Time, Integer],
+            optional: 0,
+            output: TIMESTAMP,
+            body: add_months_sticky,
+        },
         Function { name: "last_day", arguments: &[Time], optional: 0, output: DataType::Date32, body: last_day },
         Function { name: "next_day", arguments: &[Time, Text], optional: 0, output: DataType::Date32, body: next_day },
-        Function { name: "months_between", arguments: &[Time, Time], optional: 0, output: DataType::Float64, body: months_between },
+        Function {
+            name: "months_between",
+            arguments: &[Time, Time],
+            optional: 0,
+            output: DataType::Float64,
+            body: months_between,
+        },
     ]
 }
 
@@ -78,7 +102,12 @@ fn combine(
 fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
     let Some(part) = part(call, DatePart::is_span)? else { return Ok(call.nulls(&TIMESTAMP)) };
     let truncate = |time: i64| part.truncate(time).ok_or_else(|| out_of_range(call.name));
-    Ok(Arc::new(call.times(1)?.iter().map(|time| time.map(truncate).transpose()).collect::<Result<TimestampMicrosecondArray>>()?))
+    Ok(Arc::new(
+        call.times(1)?
+            .iter()
+            .map(|time| time.map(truncate).transpose())
+            .collect::<Result<TimestampMicrosecondArray>>()?,
+    ))
 }
 
 /// Unlike EXTRACT a double, and seconds and below carry all of the minute's fraction.
@@ -171,9 +200,8 @@ fn months_between(call: &Call<'_>) -> Result<ArrayRef> {
         if a.day() == b.day() || (last(a)? && last(b)?) {
             return Some(months);
         }
-        let in_month = |micros: i64, day: u32| {
-            f64::from(day) * MICROS_A_DAY as f64 + micros.rem_euclid(MICROS_A_DAY) as f64
-        };
+        let in_month =
+            |micros: i64, day: u32| f64::from(day) * MICROS_A_DAY as f64 + micros.rem_euclid(MICROS_A_DAY) as f64;
         Some(months + (in_month(later, a.day()) - in_month(earlier, b.day())) / (31.0 * MICROS_A_DAY as f64))
     };
     let rows = std::iter::zip(&later, &earlier).map(|pair| match pair {

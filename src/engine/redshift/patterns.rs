@@ -47,7 +47,9 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     let Some(pattern) = call.constant(1)? else { return Ok(call.nulls(&TIMESTAMP)) };
     let pieces = parse(pattern)?;
     let read = |text| read(&pieces, pattern, text).map(from_calendar);
-    Ok(Arc::new(call.texts(0)?.iter().map(|text| text.map(read).transpose()).collect::<Result<TimestampMicrosecondArray>>()?))
+    Ok(Arc::new(
+        call.texts(0)?.iter().map(|text| text.map(read).transpose()).collect::<Result<TimestampMicrosecondArray>>()?,
+    ))
 }
 
 fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
@@ -89,8 +91,14 @@ enum Field {
     Millisecond,
     Microsecond,
     SecondOfDay,
-    HalfDay { dotted: bool, case: Case },
-    Era { dotted: bool, case: Case },
+    HalfDay {
+        dotted: bool,
+        case: Case,
+    },
+    Era {
+        dotted: bool,
+        case: Case,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +180,17 @@ const NAMES: &[(&str, Field)] = &[
 
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -233,7 +251,10 @@ fn field(text: &str) -> Option<(Field, &str)> {
 impl Field {
     fn is_number(self) -> bool {
         use Field::{DayName, DayShort, Era, HalfDay, MonthName, MonthRoman, MonthShort};
-        !matches!(self, MonthName(_) | MonthShort(_) | MonthRoman(_) | DayName(_) | DayShort(_) | HalfDay { .. } | Era { .. })
+        !matches!(
+            self,
+            MonthName(_) | MonthShort(_) | MonthRoman(_) | DayName(_) | DayShort(_) | HalfDay { .. } | Era { .. }
+        )
     }
 
     /// The value of a numeric field and the digits it is padded to.
@@ -353,15 +374,19 @@ fn read(pieces: &[Piece], pattern: &str, text: &str) -> Result<NaiveDateTime> {
         let Piece::Field { field, .. } = piece else {
             let Piece::Text(literal) = piece else { continue };
             for _ in literal.chars() {
-                rest = rest.strip_prefix(|character: char| !character.is_alphanumeric() && character != '-').unwrap_or_else(
-                    || rest.strip_prefix(|character: char| literal.contains(character)).unwrap_or(rest),
-                );
+                rest = rest
+                    .strip_prefix(|character: char| !character.is_alphanumeric() && character != '-')
+                    .unwrap_or_else(|| {
+                        rest.strip_prefix(|character: char| literal.contains(character)).unwrap_or(rest)
+                    });
             }
             continue;
         };
         rest = rest.trim_start();
         if let Field::MonthName(_) | Field::MonthShort(_) = field {
-            let name = |full: &&str| if matches!(field, Field::MonthName(_)) { (*full).to_owned() } else { full[..3].to_owned() };
+            let name = |full: &&str| {
+                if matches!(field, Field::MonthName(_)) { (*full).to_owned() } else { full[..3].to_owned() }
+            };
             let found = MONTHS.iter().position(|full| {
                 let name = name(full);
                 rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(&name))
@@ -391,7 +416,11 @@ fn read(pieces: &[Piece], pattern: &str, text: &str) -> Result<NaiveDateTime> {
             _ => 2,
         };
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let digits = if adjacent || matches!(field, Field::Millisecond | Field::Microsecond) { digits.min(width) } else { digits.min(9) };
+        let digits = if adjacent || matches!(field, Field::Millisecond | Field::Microsecond) {
+            digits.min(width)
+        } else {
+            digits.min(9)
+        };
         let value: u32 = rest[..digits].parse().map_err(|_| unreadable())?;
         rest = &rest[digits..];
         // A fraction's digits count from the left: `.5` is half a second.

@@ -18,8 +18,8 @@ use datafusion::{
     functions::datetime::date_part,
     functions_aggregate::{count::count_udaf, sum::sum_udaf},
     logical_expr::{
-        ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility, WindowFunctionDefinition, cast,
+        ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+        WindowFunctionDefinition, cast,
         expr::{AggregateFunction, WindowFunction, WindowFunctionParams},
         lit,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr},
@@ -46,8 +46,12 @@ impl ExprPlanner for RedshiftPlanner {
                 Some(widened) => (cast(left_side, widened), right_side),
                 None => (left_side, right_side),
             },
-            (op, DataType::Date32, DataType::Timestamp(_, None)) if compares(op) => (cast(left_side, TIMESTAMP), right_side),
-            (op, DataType::Timestamp(_, None), DataType::Date32) if compares(op) => (left_side, cast(right_side, TIMESTAMP)),
+            (op, DataType::Date32, DataType::Timestamp(_, None)) if compares(op) => {
+                (cast(left_side, TIMESTAMP), right_side)
+            }
+            (op, DataType::Timestamp(_, None), DataType::Date32) if compares(op) => {
+                (left_side, cast(right_side, TIMESTAMP))
+            }
             _ => (left_side, right_side),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left: left_side, right: right_side }))
@@ -178,7 +182,9 @@ impl ScalarUDFImpl for Average {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         match given {
-            [DataType::Decimal128(precision, scale), _] => Ok(vec![DataType::Decimal128(*precision, *scale), DataType::Int64]),
+            [DataType::Decimal128(precision, scale), _] => {
+                Ok(vec![DataType::Decimal128(*precision, *scale), DataType::Int64])
+            }
             [sum, _] if sum.is_integer() => Ok(vec![DataType::Int64, DataType::Int64]),
             [DataType::Float32 | DataType::Float64, _] => Ok(vec![DataType::Float64, DataType::Int64]),
             other => plan_err!("AVG is not defined for {other:?}"),
@@ -201,16 +207,27 @@ impl ScalarUDFImpl for Average {
         let averages: Arc<dyn Array> = match arrays[0].data_type() {
             DataType::Decimal128(_, scale) => {
                 let sums = arrays[0].as_primitive::<Decimal128Type>();
-                let average = |row| (!sums.is_null(row)).then(|| known(row).map(|count| halves_away(sums.value(row), i128::from(count))))?;
+                let average = |row| {
+                    (!sums.is_null(row))
+                        .then(|| known(row).map(|count| halves_away(sums.value(row), i128::from(count))))?
+                };
                 Arc::new(rows.map(average).collect::<Decimal128Array>().with_precision_and_scale(38, *scale)?)
             }
             DataType::Int64 => {
                 let sums = arrays[0].as_primitive::<Int64Type>();
-                Arc::new(rows.map(|row| (!sums.is_null(row)).then(|| known(row).map(|count| sums.value(row) / count))?).collect::<Int64Array>())
+                Arc::new(
+                    rows.map(|row| (!sums.is_null(row)).then(|| known(row).map(|count| sums.value(row) / count))?)
+                        .collect::<Int64Array>(),
+                )
             }
             _ => {
                 let sums = arrays[0].as_primitive::<Float64Type>();
-                Arc::new(rows.map(|row| (!sums.is_null(row)).then(|| known(row).map(|count| sums.value(row) / count as f64))?).collect::<Float64Array>())
+                Arc::new(
+                    rows.map(|row| {
+                        (!sums.is_null(row)).then(|| known(row).map(|count| sums.value(row) / count as f64))?
+                    })
+                    .collect::<Float64Array>(),
+                )
             }
         };
         Ok(ColumnarValue::Array(averages))

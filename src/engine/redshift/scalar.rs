@@ -17,9 +17,7 @@ use datafusion::{
         datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType},
     },
     common::{Result, ScalarValue, exec_datafusion_err, plan_datafusion_err, plan_err},
-    logical_expr::{
-        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    },
+    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
 /// The one timestamp of smelt's SQL: microseconds, UTC, no zone.
@@ -46,7 +44,10 @@ pub(super) struct Function {
 
 impl Function {
     pub(super) fn into_udf(self) -> ScalarUDF {
-        ScalarUDF::new_from_impl(Registered { signature: Signature::user_defined(Volatility::Immutable), function: self })
+        ScalarUDF::new_from_impl(Registered {
+            signature: Signature::user_defined(Volatility::Immutable),
+            function: self,
+        })
     }
 }
 
@@ -101,8 +102,9 @@ impl ScalarUDFImpl for Registered {
         std::iter::zip(given, *arguments)
             .enumerate()
             .map(|(index, (given, wanted))| {
-                coerced(given, *wanted)
-                    .ok_or_else(|| plan_datafusion_err!("argument {} of {name} is {given}, not {}", index + 1, describe(*wanted)))
+                coerced(given, *wanted).ok_or_else(|| {
+                    plan_datafusion_err!("argument {} of {name} is {given}, not {}", index + 1, describe(*wanted))
+                })
             })
             .collect()
     }
@@ -111,7 +113,11 @@ impl ScalarUDFImpl for Registered {
         let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let result = (self.function.body)(&Call { name: self.function.name, values: &args.args, rows })?;
-        Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?) } else { ColumnarValue::Array(result) })
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+        } else {
+            ColumnarValue::Array(result)
+        })
     }
 }
 
@@ -120,7 +126,9 @@ fn coerced(given: &DataType, wanted: Argument) -> Option<DataType> {
     match wanted {
         Argument::Text if text => Some(DataType::Utf8View),
         Argument::Time if text => Some(TIMESTAMP),
-        Argument::Time if matches!(given, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => Some(TIMESTAMP),
+        Argument::Time if matches!(given, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64) => {
+            Some(TIMESTAMP)
+        }
         Argument::Integer if given.is_integer() || given.is_null() => Some(DataType::Int64),
         _ => None,
     }

@@ -45,7 +45,11 @@ fn number(text: &str, base: i64) -> Option<i64> {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits = if base == 16 { digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits) } else { digits };
+    let digits = if base == 16 {
+        digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits)
+    } else {
+        digits
+    };
     if text.is_empty() {
         return Some(0);
     }

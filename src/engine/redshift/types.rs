@@ -53,6 +53,8 @@ fn decimal(size: &ExactNumberInfo) -> Result<DataType> {
         (Ok(precision @ 1..=38), Ok(scale @ 0..=37)) if scale <= precision.cast_signed() => {
             Ok(DataType::Decimal128(precision, scale))
         }
-        _ => plan_err!("DECIMAL({precision}, {scale}) is not possible: precision is 1 to 38, scale 0 to 37 and not above it"),
+        _ => plan_err!(
+            "DECIMAL({precision}, {scale}) is not possible: precision is 1 to 38, scale 0 to 37 and not above it"
+        ),
     }
 }

@@ -86,8 +86,7 @@ async fn output_has_stored_types_all_nullable_and_its_keys() {
     assert_eq!(planned.keys, [vec![0], vec![1, 3]]);
     let spill = TempDir::new().unwrap();
     let context = session(&spill);
-    let batches: Vec<RecordBatch> =
-        gold::execute(&context, &planned).await.unwrap().try_collect().await.unwrap();
+    let batches: Vec<RecordBatch> = gold::execute(&context, &planned).await.unwrap().try_collect().await.unwrap();
     assert!(batches.iter().all(|batch| batch.schema() == planned.schema));
 }
 
@@ -100,9 +99,18 @@ async fn keys_follow_through_joins_groups_unions_and_first_rows() {
         ("SELECT k, id FROM t WHERE k = 'a'", vec![vec![1]]),
         ("SELECT k, at FROM t", vec![]),
         // The latest row of each k.
-        ("SELECT k, at FROM (SELECT k, at, ROW_NUMBER() OVER (PARTITION BY k ORDER BY at, id) AS place FROM t) AS x WHERE place = 1", vec![vec![0]]),
-        ("SELECT a.id, b.price FROM {{ source('staging', 't') }} AS a LEFT JOIN {{ source('staging', 't') }} AS b ON a.id = b.id AND a.at > b.at", vec![vec![0]]),
-        ("SELECT a.id, b.id AS other FROM {{ source('staging', 't') }} AS a LEFT JOIN {{ source('staging', 't') }} AS b ON a.k = b.k", vec![vec![0, 1]]),
+        (
+            "SELECT k, at FROM (SELECT k, at, ROW_NUMBER() OVER (PARTITION BY k ORDER BY at, id) AS place FROM t) AS x WHERE place = 1",
+            vec![vec![0]],
+        ),
+        (
+            "SELECT a.id, b.price FROM {{ source('staging', 't') }} AS a LEFT JOIN {{ source('staging', 't') }} AS b ON a.id = b.id AND a.at > b.at",
+            vec![vec![0]],
+        ),
+        (
+            "SELECT a.id, b.id AS other FROM {{ source('staging', 't') }} AS a LEFT JOIN {{ source('staging', 't') }} AS b ON a.k = b.k",
+            vec![vec![0, 1]],
+        ),
         ("SELECT id, FALSE AS gone FROM t UNION ALL SELECT id, TRUE FROM t", vec![vec![0, 1]]),
         ("SELECT id, FALSE AS gone FROM t UNION ALL SELECT id, FALSE FROM t", vec![]),
     ] {
@@ -114,10 +122,22 @@ async fn keys_follow_through_joins_groups_unions_and_first_rows() {
 #[tokio::test]
 async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out() {
     for (select, line, message) in [
-        ("SELECT id,\n ROW_NUMBER() OVER (PARTITION BY k ORDER BY at) AS place FROM t", 2, "may tie / add to the ORDER BY: id"),
+        (
+            "SELECT id,\n ROW_NUMBER() OVER (PARTITION BY k ORDER BY at) AS place FROM t",
+            2,
+            "may tie / add to the ORDER BY: id",
+        ),
         ("SELECT id,\n LAG(price) OVER (ORDER BY at) AS before FROM t", 2, "add to the ORDER BY: id"),
-        ("SELECT id,\n SUM(price) OVER (PARTITION BY k ORDER BY at ROWS UNBOUNDED PRECEDING) AS so_far FROM t", 2, "may tie"),
-        ("SELECT k, LISTAGG(id, ',') WITHIN GROUP (ORDER BY at) AS ids FROM t GROUP BY k", 1, "add to the ORDER BY: id"),
+        (
+            "SELECT id,\n SUM(price) OVER (PARTITION BY k ORDER BY at ROWS UNBOUNDED PRECEDING) AS so_far FROM t",
+            2,
+            "may tie",
+        ),
+        (
+            "SELECT k, LISTAGG(id, ',') WITHIN GROUP (ORDER BY at) AS ids FROM t GROUP BY k",
+            1,
+            "add to the ORDER BY: id",
+        ),
         ("SELECT k, LISTAGG(id, ',') AS ids FROM t GROUP BY k", 1, "WITHIN GROUP"),
         ("SELECT k,\n SUM(ratio) AS total FROM t GROUP BY k", 2, "cast to DECIMAL first"),
         ("SELECT AVG(ratio) AS mean FROM t", 1, "cast to DECIMAL first"),
@@ -135,9 +155,17 @@ async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out()
         ("SELECT id,\n nvll(k, 'x') AS k FROM t", 2, "there is no function `nvll` / did you mean `nvl`?"),
         ("SELECT id, DATEDIFF(fortnight, at, at) AS x FROM t", 1, "`fortnight` is not a date part"),
         ("SELECT id + 1 FROM t", 1, "has no name of its own"),
-        ("SELECT a.id, b.id FROM {{ source('staging', 't') }} AS a CROSS JOIN {{ source('staging', 't') }} AS b", 1, "two columns called `id`"),
+        (
+            "SELECT a.id, b.id FROM {{ source('staging', 't') }} AS a CROSS JOIN {{ source('staging', 't') }} AS b",
+            1,
+            "two columns called `id`",
+        ),
         ("SELECT id, NULL AS nothing FROM t", 1, "cast it"),
-        ("SELECT a.id FROM {{ source('staging', 't') }} AS a\nCROSS JOIN {{ source('staging', 't') }} AS b WHERE at IS NULL", 2, "in several tables"),
+        (
+            "SELECT a.id FROM {{ source('staging', 't') }} AS a\nCROSS JOIN {{ source('staging', 't') }} AS b WHERE at IS NULL",
+            2,
+            "in several tables",
+        ),
     ] {
         let (found, text) = refusal(select).await;
         assert!(text.contains(message), "{select}\n{text}");
@@ -160,11 +188,12 @@ async fn ties_that_change_nothing_are_allowed() {
 
 #[tokio::test]
 async fn what_yaml_says_about_columns_must_be_true() {
-    plan_with("SELECT id, price FROM t", "[{name: id, data_type: int}, {name: price, data_type: 'NUMERIC(18, 2)'}]").await.unwrap();
-    for (columns, message) in [
-        ("[{name: idd}]", "did you mean `id`?"),
-        ("[{name: id, data_type: bigint}]", "is integer, not bigint"),
-    ] {
+    plan_with("SELECT id, price FROM t", "[{name: id, data_type: int}, {name: price, data_type: 'NUMERIC(18, 2)'}]")
+        .await
+        .unwrap();
+    for (columns, message) in
+        [("[{name: idd}]", "did you mean `id`?"), ("[{name: id, data_type: bigint}]", "is integer, not bigint")]
+    {
         let error = plan_with("SELECT id, price FROM t", columns).await.unwrap_err();
         assert!(format!("{error} {:?}", error.hint_text()).contains(message), "{error}");
         assert_eq!(error.place().map(|(file, line, _)| (file.to_owned(), line)), Some(("models/schema.yml".into(), 4)));

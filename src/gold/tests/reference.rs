@@ -32,28 +32,68 @@ const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 fn columns(entity: &str) -> Vec<(&'static str, DataType)> {
     match entity {
         "customers" => vec![
-            ("customer_id", TEXT), ("email", TEXT), ("first_name", TEXT), ("last_name", TEXT), ("phone", TEXT), ("country", TEXT),
-            ("city", TEXT), ("postal_code", TEXT), ("marketing_opt_in", DataType::Boolean), ("created_at", TIME), ("updated_at", TIME),
+            ("customer_id", TEXT),
+            ("email", TEXT),
+            ("first_name", TEXT),
+            ("last_name", TEXT),
+            ("phone", TEXT),
+            ("country", TEXT),
+            ("city", TEXT),
+            ("postal_code", TEXT),
+            ("marketing_opt_in", DataType::Boolean),
+            ("created_at", TIME),
+            ("updated_at", TIME),
         ],
         "products" => vec![
-            ("product_id", TEXT), ("name", TEXT), ("category", TEXT), ("brand", TEXT), ("unit_price", MONEY), ("unit_cost", MONEY),
-            ("currency", TEXT), ("is_active", DataType::Boolean), ("created_at", TIME), ("updated_at", TIME),
+            ("product_id", TEXT),
+            ("name", TEXT),
+            ("category", TEXT),
+            ("brand", TEXT),
+            ("unit_price", MONEY),
+            ("unit_cost", MONEY),
+            ("currency", TEXT),
+            ("is_active", DataType::Boolean),
+            ("created_at", TIME),
+            ("updated_at", TIME),
         ],
         "orders" => vec![
-            ("order_id", TEXT), ("customer_id", TEXT), ("order_status", TEXT), ("currency", TEXT), ("shipping_country", TEXT),
-            ("discount_amount", MONEY), ("shipping_amount", MONEY), ("ordered_at", TIME), ("updated_at", TIME),
+            ("order_id", TEXT),
+            ("customer_id", TEXT),
+            ("order_status", TEXT),
+            ("currency", TEXT),
+            ("shipping_country", TEXT),
+            ("discount_amount", MONEY),
+            ("shipping_amount", MONEY),
+            ("ordered_at", TIME),
+            ("updated_at", TIME),
         ],
         "order_items" => vec![
-            ("order_item_id", TEXT), ("order_id", TEXT), ("product_id", TEXT), ("quantity", DataType::Int32), ("unit_price", MONEY),
-            ("discount_amount", MONEY), ("updated_at", TIME),
+            ("order_item_id", TEXT),
+            ("order_id", TEXT),
+            ("product_id", TEXT),
+            ("quantity", DataType::Int32),
+            ("unit_price", MONEY),
+            ("discount_amount", MONEY),
+            ("updated_at", TIME),
         ],
         "payments" => vec![
-            ("payment_id", TEXT), ("order_id", TEXT), ("payment_method", TEXT), ("payment_status", TEXT), ("amount", MONEY),
-            ("paid_at", TIME), ("updated_at", TIME),
+            ("payment_id", TEXT),
+            ("order_id", TEXT),
+            ("payment_method", TEXT),
+            ("payment_status", TEXT),
+            ("amount", MONEY),
+            ("paid_at", TIME),
+            ("updated_at", TIME),
         ],
         _ => vec![
-            ("shipment_id", TEXT), ("order_id", TEXT), ("carrier", TEXT), ("tracking_number", TEXT), ("shipment_status", TEXT),
-            ("shipped_at", TIME), ("delivered_at", TIME), ("updated_at", TIME),
+            ("shipment_id", TEXT),
+            ("order_id", TEXT),
+            ("carrier", TEXT),
+            ("tracking_number", TEXT),
+            ("shipment_status", TEXT),
+            ("shipped_at", TIME),
+            ("delivered_at", TIME),
+            ("updated_at", TIME),
         ],
     }
 }
@@ -102,8 +142,16 @@ impl Warehouse {
         self.register("staging", &format!("{entity}_cleaned_tombstones"), &columns, parse(deletes), vec![0, 1]);
     }
 
-    fn register(&self, schema: &str, table: &str, columns: &[(&str, DataType)], rows: Vec<Vec<String>>, key: Vec<usize>) {
-        let fields: Vec<Field> = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+    fn register(
+        &self,
+        schema: &str,
+        table: &str,
+        columns: &[(&str, DataType)],
+        rows: Vec<Vec<String>>,
+        key: Vec<usize>,
+    ) {
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
         let arrays: Vec<ArrayRef> = columns
             .iter()
             .enumerate()
@@ -135,7 +183,9 @@ impl Warehouse {
         }
         let models = Models::read(self.folder.path(), &sources).unwrap();
         for model in models.iter() {
-            let planned = gold::plan(&self.context, model).await.unwrap_or_else(|e| panic!("{}: {e} {:?} {:?}", model.name, e.place(), e.hint_text()));
+            let planned = gold::plan(&self.context, model)
+                .await
+                .unwrap_or_else(|e| panic!("{}: {e} {:?} {:?}", model.name, e.place(), e.hint_text()));
             let mut batches: Vec<RecordBatch> =
                 gold::execute(&self.context, &planned).await.unwrap().try_collect().await.unwrap();
             batches.push(RecordBatch::new_empty(Arc::clone(&planned.schema)));
@@ -145,7 +195,9 @@ impl Warehouse {
         }
         let mut failed = Vec::new();
         for check in models.checks() {
-            let plan = engine::plan(&self.context, &check.sql, Purpose::Model).await.unwrap_or_else(|e| panic!("{}: {e} {:?}", check.name, e.place()));
+            let plan = engine::plan(&self.context, &check.sql, Purpose::Model)
+                .await
+                .unwrap_or_else(|e| panic!("{}: {e} {:?}", check.name, e.place()));
             let failures = self.context.execute_logical_plan(plan).await.unwrap().count().await.unwrap();
             if failures > 0 {
                 let prefix = if check.severity == Severity::Warn { "warn " } else { "" };
@@ -163,9 +215,16 @@ impl Warehouse {
         let options = FormatOptions::new().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
         let mut found = Vec::new();
         for batch in batches {
-            let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+            let columns: Vec<_> =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
             for row in 0..batch.num_rows() {
-                found.push(columns.iter().map(|column| column.value(row).to_string().replace(" 00:00:00", "")).collect::<Vec<_>>().join("|"));
+                found.push(
+                    columns
+                        .iter()
+                        .map(|column| column.value(row).to_string().replace(" 00:00:00", ""))
+                        .collect::<Vec<_>>()
+                        .join("|"),
+                );
             }
         }
         found.sort();
@@ -383,7 +442,11 @@ async fn facts_add_up_wait_for_their_order_and_round_half_away_from_zero() {
          C2|2|2024-03-02|2024-03-03|-10.01|-5.01",
     )
     .await;
-    shop.expect("SELECT payment_id, paid_date_key FROM fact_payments", "Y1|20240202\nY2|20240205\nY3|20240201\nY4|NULL").await;
+    shop.expect(
+        "SELECT payment_id, paid_date_key FROM fact_payments",
+        "Y1|20240202\nY2|20240205\nY3|20240201\nY4|NULL",
+    )
+    .await;
     shop.expect(
         "SELECT shipment_id, shipped_date_key, delivered_date_key, days_in_transit FROM fact_shipments",
         "S1|20240203|20240205|2\nS2|20240202|20240204|2\nS3|NULL|NULL|NULL",
@@ -397,8 +460,15 @@ async fn columns_are_named_ordered_and_typed_as_the_reference_says() {
     shop.build().await;
     let mut found = Vec::new();
     for table in [
-        "dim_date", "dim_customers", "dim_products", "fact_order_items", "fact_orders", "fact_payments", "fact_shipments",
-        "daily_sales", "customer_lifetime",
+        "dim_date",
+        "dim_customers",
+        "dim_products",
+        "fact_order_items",
+        "fact_orders",
+        "fact_payments",
+        "fact_shipments",
+        "daily_sales",
+        "customer_lifetime",
     ] {
         let schema = shop.context.table(format!("gold.{table}")).await.unwrap().schema().as_arrow().clone();
         let columns: Vec<String> = schema
@@ -434,7 +504,11 @@ async fn columns_are_named_ordered_and_typed_as_the_reference_says() {
             "customer_lifetime customer_id order_count:big first_ordered_at:time last_ordered_at:time net_amount:money average_order_amount:money",
         ]
     );
-    shop.expect("SELECT COUNT(*), MIN(date), MAX(date), COUNT(DISTINCT date_key) FROM dim_date", "7670|2015-01-01|2035-12-31|7670").await;
+    shop.expect(
+        "SELECT COUNT(*), MIN(date), MAX(date), COUNT(DISTINCT date_key) FROM dim_date",
+        "7670|2015-01-01|2035-12-31|7670",
+    )
+    .await;
     shop.expect(
         "SELECT * FROM dim_date WHERE date_key IN (20150101, 20210103, 20240229)",
         "20150101|2015-01-01|2015|1|1|January|1|1|4|Thursday|false

@@ -1,12 +1,28 @@
 //! scratch
-use std::{sync::Arc, time::Instant};
-use datafusion::{arrow::array::RecordBatch, common::{Constraint, Constraints}, datasource::MemTable};
+use crate::{
+    engine::{self, JoinPreference, Limits, Purpose, SessionFactory, SqlText},
+    error::SourceFile,
+    gold::{self, Models},
+    project::template,
+};
+use datafusion::{
+    arrow::array::RecordBatch,
+    common::{Constraint, Constraints},
+    datasource::MemTable,
+};
 use futures::TryStreamExt as _;
+use std::{sync::Arc, time::Instant};
 use tempfile::TempDir;
-use crate::{engine::{self, JoinPreference, Limits, Purpose, SessionFactory, SqlText}, error::SourceFile, gold::{self, Models}, project::template};
 
 fn rss() -> String {
-    std::fs::read_to_string("/proc/self/status").unwrap().lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS")).map(|l| l.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()/1024).map(|x| x.to_string()).collect::<Vec<_>>().join("/")
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .lines()
+        .filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS"))
+        .map(|l| l.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024)
+        .map(|x| x.to_string())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -15,9 +31,21 @@ async fn speed() {
     let memory: usize = std::env::var("MEM_MB").ok().and_then(|s| s.parse().ok()).unwrap_or(2048);
     let joins = if std::env::var("SMJ").is_ok() { JoinPreference::SortMerge } else { JoinPreference::Hash };
     let folder = TempDir::new().unwrap();
-    let gen_factory = SessionFactory::new(Limits { memory: 16 << 30, threads: 2, spill: folder.path().join("spill"), batch_size: 8192 }).unwrap();
+    let gen_factory = SessionFactory::new(Limits {
+        memory: 16 << 30,
+        threads: 2,
+        spill: folder.path().join("spill"),
+        batch_size: 8192,
+    })
+    .unwrap();
     let generate = gen_factory.session("shop", JoinPreference::Hash);
-    let factory = SessionFactory::new(Limits { memory: memory << 20, threads: 2, spill: folder.path().join("spill"), batch_size: 8192 }).unwrap();
+    let factory = SessionFactory::new(Limits {
+        memory: memory << 20,
+        threads: 2,
+        spill: folder.path().join("spill"),
+        batch_size: 8192,
+    })
+    .unwrap();
     let context = factory.session("shop", joins);
     for (name, text) in template::FILES {
         let path = folder.path().join(name);
@@ -25,7 +53,9 @@ async fn speed() {
         std::fs::write(path, text).unwrap();
     }
     let digits = (0..10).map(|d| format!("SELECT {d} AS d")).collect::<Vec<_>>().join(" UNION ALL ");
-    let numbers = format!("(SELECT a.d + 10*b.d + 100*c.d + 1000*e.d + 10000*f.d + 100000*g.d + 1000000*h.d AS n FROM ({digits}) a CROSS JOIN ({digits}) b CROSS JOIN ({digits}) c CROSS JOIN ({digits}) e CROSS JOIN ({digits}) f CROSS JOIN ({digits}) g CROSS JOIN (SELECT d FROM ({digits}) x WHERE d < 3) h)");
+    let numbers = format!(
+        "(SELECT a.d + 10*b.d + 100*c.d + 1000*e.d + 10000*f.d + 100000*g.d + 1000000*h.d AS n FROM ({digits}) a CROSS JOIN ({digits}) b CROSS JOIN ({digits}) c CROSS JOIN ({digits}) e CROSS JOIN ({digits}) f CROSS JOIN ({digits}) g CROSS JOIN (SELECT d FROM ({digits}) x WHERE d < 3) h)"
+    );
     let customers = orders / 6;
     let tables: Vec<(&str, String, Vec<usize>)> = vec![
         ("customers_cleaned", format!("SELECT 'C'||lpad(n::varchar,8,'0') AS customer_id, 'm'||n||'@x.com' AS email, 'Ann' AS first_name, 'Lee'||(n%1000) AS last_name, '1' AS phone, 'DE' AS country, 'City'||(n%500) AS city, '12345' AS postal_code, n%2=0 AS marketing_opt_in, TIMESTAMP '2022-01-01' AS created_at, TIMESTAMP '2022-01-01' AS updated_at FROM {numbers} WHERE n < {customers}"), vec![0]),
@@ -43,7 +73,9 @@ async fn speed() {
     for (name, sql, key) in tables {
         sources.insert(name.to_owned());
         let text = SqlText::whole(SourceFile::new("q.sql", sql));
-        let plan = engine::plan(&generate, &text, Purpose::Query).await.unwrap_or_else(|e| panic!("{name}: {e} {:?}", std::error::Error::source(&e).map(|e| e.to_string())));
+        let plan = engine::plan(&generate, &text, Purpose::Query)
+            .await
+            .unwrap_or_else(|e| panic!("{name}: {e} {:?}", std::error::Error::source(&e).map(|e| e.to_string())));
         let frame = generate.execute_logical_plan(plan).await.unwrap();
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let parts = frame.collect_partitioned().await.unwrap();
@@ -51,9 +83,17 @@ async fn speed() {
         let all: Vec<RecordBatch> = parts.into_iter().flatten().collect();
         let half = all.len() / 2;
         let (a, b) = all.split_at(half);
-        let schema2 = Arc::new(datafusion::arrow::datatypes::Schema::new(schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()));
-        let fix = |x: &[RecordBatch]| x.iter().map(|r| RecordBatch::try_new(Arc::clone(&schema2), r.columns().to_vec()).unwrap()).collect::<Vec<_>>();
-        let provider = MemTable::try_new(Arc::clone(&schema2), vec![fix(a), fix(b)]).unwrap().with_constraints(Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]));
+        let schema2 = Arc::new(datafusion::arrow::datatypes::Schema::new(
+            schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+        ));
+        let fix = |x: &[RecordBatch]| {
+            x.iter()
+                .map(|r| RecordBatch::try_new(Arc::clone(&schema2), r.columns().to_vec()).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let provider = MemTable::try_new(Arc::clone(&schema2), vec![fix(a), fix(b)])
+            .unwrap()
+            .with_constraints(Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]));
         context.register_table(format!("staging.{name}"), Arc::new(provider)).unwrap();
     }
     eprintln!("generated rss {}", rss());
@@ -61,24 +101,50 @@ async fn speed() {
     let all = Instant::now();
     for model in models.iter() {
         let start = Instant::now();
-        let planned = gold::plan(&context, model).await.unwrap_or_else(|e| panic!("{}: {e} {:?}", model.name, e.hint_text()));
+        let planned =
+            gold::plan(&context, model).await.unwrap_or_else(|e| panic!("{}: {e} {:?}", model.name, e.hint_text()));
         let planning = start.elapsed();
-        let got = match gold::execute(&context, &planned).await { Ok(s) => s.try_collect::<Vec<_>>().await, Err(e) => Err(e) };
-        let batches = match got { Ok(b) => b, Err(e) => { eprintln!("{} FAILED {}", model.name, e); 
-            let retry = factory.session("shop", JoinPreference::SortMerge);
-            retry.register_catalog("shop", context.catalog("shop").unwrap());
-            let again = Instant::now();
-            let b: Vec<RecordBatch> = gold::execute(&retry, &planned).await.unwrap().try_collect().await.unwrap_or_else(|e| panic!("again {e}"));
-            eprintln!("   sort-merge {:?}", again.elapsed());
-            b
-        } };
+        let got = match gold::execute(&context, &planned).await {
+            Ok(s) => s.try_collect::<Vec<_>>().await,
+            Err(e) => Err(e),
+        };
+        let batches = match got {
+            Ok(b) => b,
+            Err(e) => {
+                eprintln!("{} FAILED {}", model.name, e);
+                let retry = factory.session("shop", JoinPreference::SortMerge);
+                retry.register_catalog("shop", context.catalog("shop").unwrap());
+                let again = Instant::now();
+                let b: Vec<RecordBatch> = gold::execute(&retry, &planned)
+                    .await
+                    .unwrap()
+                    .try_collect()
+                    .await
+                    .unwrap_or_else(|e| panic!("again {e}"));
+                eprintln!("   sort-merge {:?}", again.elapsed());
+                b
+            }
+        };
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        eprintln!("{:20} {rows:8} rows plan {planning:?} total {:?} rss {} spilled {}", model.name, start.elapsed(), rss(), context.runtime_env().disk_manager.used_disk_space());
+        eprintln!(
+            "{:20} {rows:8} rows plan {planning:?} total {:?} rss {} spilled {}",
+            model.name,
+            start.elapsed(),
+            rss(),
+            context.runtime_env().disk_manager.used_disk_space()
+        );
         let position = |column: &String| planned.schema.index_of(column).unwrap();
-        let keys = model.unique_keys.iter().map(|key| Constraint::PrimaryKey(key.iter().map(position).collect())).collect();
-        let mut batches = batches; if batches.is_empty() { batches.push(RecordBatch::new_empty(Arc::clone(&planned.schema))); }
-        let half = batches.len() / 2; let b = batches.split_off(half);
-        let provider = MemTable::try_new(Arc::clone(&planned.schema), vec![batches, b]).unwrap().with_constraints(Constraints::new_unverified(keys));
+        let keys =
+            model.unique_keys.iter().map(|key| Constraint::PrimaryKey(key.iter().map(position).collect())).collect();
+        let mut batches = batches;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(Arc::clone(&planned.schema)));
+        }
+        let half = batches.len() / 2;
+        let b = batches.split_off(half);
+        let provider = MemTable::try_new(Arc::clone(&planned.schema), vec![batches, b])
+            .unwrap()
+            .with_constraints(Constraints::new_unverified(keys));
         context.register_table(format!("gold.{}", model.name), Arc::new(provider)).unwrap();
     }
     eprintln!("models {:?}", all.elapsed());
@@ -87,7 +153,9 @@ async fn speed() {
         let start = Instant::now();
         let plan = engine::plan(&context, &check.sql, Purpose::Model).await.unwrap();
         let failures = context.execute_logical_plan(plan).await.unwrap().count().await;
-        if start.elapsed().as_millis() > 100 || !matches!(failures, Ok(0)) { eprintln!("{:50} {:?} {failures:?}", check.name, start.elapsed()); }
+        if start.elapsed().as_millis() > 100 || !matches!(failures, Ok(0)) {
+            eprintln!("{:50} {:?} {failures:?}", check.name, start.elapsed());
+        }
     }
     eprintln!("checks {:?}", all.elapsed());
     if let Ok(name) = std::env::var("EXPLAIN") {

@@ -1,0 +1,94 @@
+//! Rules over the tables: one of severity `error` keeps the last snapshot, one of severity `warn` is
+//! reported; a source that has not landed for too long sets the exit code and keeps nothing back.
+
+use std::{thread, time::Duration};
+
+use crate::{opening_day::order, shop::Shop};
+
+/// A contract's rule, a model's test and a test of its own, each broken in turn.
+#[test]
+fn a_broken_rule_keeps_the_last_snapshot_and_names_its_rows() {
+    let shop = Shop::open();
+    let aged = "        data_tests:\n          - accepted_values: {name: known_statuses, values: [placed, completed]}\n";
+    shop.edit(
+        "contracts/orders.odcs.yaml",
+        "      - name: currency\n",
+        "      - name: currency\n        quality:\n          - {name: has_currency, metric: nullValues, mustBe: 0, severity: error}\n",
+    );
+    shop.edit("models/facts/schema.yml", "      - name: order_status\n", &format!("      - name: order_status\n{}", aged.replace("data_tests", "data_tests")));
+    shop.edit("models/facts/schema.yml", "- name: order_status\n        data_tests:\n          - accepted_values: {name: known_statuses,", "- name: order_status\n        data_tests:\n          - accepted_values: {name: known_statuses,");
+    shop.write("tests/nobody_orders_before_2000.sql", "SELECT order_id, ordered_at FROM {{ ref('fact_orders') }} WHERE ordered_at < '2000-01-01'\n");
+    assert_eq!(shop.run()["snapshot"], 2, "new rules are checked on the tables as they are");
+
+    let good = order("o3", "2025-01-05").replace(r#""order_status""#, r#""currency":"eur","order_status""#);
+    let broken = [
+        ("has_currency", "orders_cleaned", "sales@shop.example", "O3", order("o3", "2025-01-06")),
+        ("known_statuses", "fact_orders", "sales@shop.example", "O4", good.replace("o3", "o4").replace("placed", "lost")),
+        (
+            "nobody_orders_before_2000",
+            "nobody_orders_before_2000",
+            "",
+            "O5",
+            good.replace("o3", "o5").replace("2025-01-04", "1999-12-31"),
+        ),
+    ];
+    for (number, (rule, table, owner, row, record)) in broken.into_iter().enumerate() {
+        let file = format!("inbox/orders-{number}.jsonl");
+        shop.write(&file, &record);
+        shop.smelt(["ingest", &file]).ok();
+        let before = shop.fingerprint();
+        let fault = shop.fault(3, ["run"]);
+        assert_eq!(fault.kind, "Data", "{rule}: {fault:#?}");
+        for said in [rule, table, owner, row, "1 row(s)"] {
+            assert!(fault.message.contains(said), "{rule}: `{said}` is not said: {fault:#?}");
+        }
+        assert!(fault.hint.is_some_and(|hint| hint.contains("nothing was published") && hint.contains("smelt hold")));
+        shop.is_untouched_since(&before, rule);
+        assert_eq!(shop.snapshots(), [1, 2]);
+
+        // The way out that the hint names.
+        shop.smelt(["hold", &file]).ok();
+        shop.smelt(["run"]).ok();
+    }
+    assert_eq!(shop.value("select count(*) from fact_orders"), "2");
+}
+
+#[test]
+fn a_broken_rule_that_warns_is_reported_and_published() {
+    let shop = Shop::open();
+    shop.land("orders.jsonl", order("o3", "2025-01-05").replace("2025-01-04", "1890-01-01"));
+    let ran = shop.smelt(["run", "--json"]).ok();
+    let report = ran.json();
+    assert_eq!(report["snapshot"], 2);
+    let failed = report["audit"]["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 1, "{report:#}");
+    let warning = &failed[0];
+    assert_eq!(warning["rule"], "relationships_fact_orders_order_date_key_dim_date", "{warning}");
+    assert_eq!((&warning["severity"], &warning["rows"]), (&"warn".into(), &1.into()));
+    assert_eq!(warning["owner"], "sales@shop.example");
+    assert!(warning["sample"].as_str().unwrap().contains("O3"));
+    shop.smelt(["rebuild"]).ok().says("warning: rule `relationships_fact_orders_order_date_key_dim_date` on");
+}
+
+/// No receipt for longer than the contract allows: `status` and `run` exit with 3, naming the entity
+/// and its owner, after the run has published; a landing of no records at all is enough to mend it.
+#[test]
+fn a_stale_source_sets_the_exit_code_after_publishing() {
+    let shop = Shop::open();
+    shop.edit("contracts/orders.odcs.yaml", "value: 26\n    unit: h", "value: 0.0001\n    unit: h");
+    thread::sleep(Duration::from_millis(400));
+    let fault = shop.fault(3, ["status"]);
+    assert_eq!(fault.message, "stale: orders", "{fault:#?}");
+    shop.smelt(["status"]).exits(3).says("stale: orders (owner: sales@shop.example)");
+
+    shop.write("inbox/payments.jsonl", crate::opening_day::payment("y3", "2025-01-05"));
+    shop.smelt(["ingest", "inbox"]).ok();
+    let ran = shop.smelt(["run", "--json"]).exits(3);
+    assert_eq!(ran.json()["snapshot"], 2, "{ran}");
+    assert_eq!(ran.json()["stale"][0]["owner"], "sales@shop.example", "{ran}");
+    assert_eq!(shop.value("select count(*) from fact_payments"), "3");
+
+    shop.edit("contracts/orders.odcs.yaml", "value: 0.0001", "value: 0.05");
+    shop.land("orders.jsonl", "");
+    shop.smelt(["status"]).ok();
+}
