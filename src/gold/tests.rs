@@ -3,4 +3,3 @@
 mod loading;
 mod planning;
 mod reference;
-mod speed;
