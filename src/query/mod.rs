@@ -28,7 +28,7 @@ use futures::StreamExt as _;
 
 pub use aligned::{Layout, Page, lines};
 pub(crate) use depth::check as check_depth;
-pub use export::{ExportOptions, Exported, export};
+pub use export::{ExportOptions, Exported, PART_BYTES, export};
 pub use file::NewFile;
 pub use output::{Format, Written, write};
 pub use read_only::read_only;
@@ -108,3 +108,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

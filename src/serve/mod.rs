@@ -36,4 +36,4 @@ fn wire_error(error: SqlError) -> PgWireError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
