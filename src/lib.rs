@@ -10,7 +10,7 @@
 //! | [`gold`] | models make the star schema |
 //! | [`quality`] | the rules of contracts and models, as queries |
 //! | [`run`] | from what is new to one published snapshot: plan, execute, audit, publish |
-//! | [`query`], [`serve`] | questions: on the command line, over the wire |
+//! | [`query`], [`shell`], [`serve`] | questions: on the command line, typed, over the wire |
 //! | [`cli`] | the commands |
 //!
 //! Under all of them: [`lake`] (objects, Delta tables, snapshots), [`engine`] (DataFusion that
@@ -19,14 +19,14 @@
 pub mod project;
 
 pub mod bronze;
-pub mod cli;
+pub mod silver;
 pub mod gold;
 pub mod quality;
-pub mod query;
 pub mod run;
-pub mod serve;
+pub mod query;
 pub mod shell;
-pub mod silver;
+pub mod serve;
+pub mod cli;
 
 pub mod clock;
 pub mod engine;

@@ -109,7 +109,7 @@ fn entity_of(project: &Project, path: &str) -> Option<String> {
             .map(|entity| entity.as_str())
             .filter(|entity| {
                 stem.strip_prefix(entity)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| matches!(c, '-' | '_' | '=')))
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '=']))
             })
             // `order_items` before `order`.
             .max_by_key(|entity| entity.len())

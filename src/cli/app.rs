@@ -59,9 +59,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     logging(&cli.global);
     let json = cli.global.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match super::runtime(0) {
         Ok(runtime) => runtime,
-        Err(e) => return fail(&Error::unavailable("the program cannot start its threads").cause(e), json),
+        Err(error) => return fail(&error, json),
     };
     let outcome = runtime.block_on(dispatch(cli));
     // Background renewals and pins end with the process; nothing waits for them.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{interrupted, view};
 use crate::{
     error::{Error, Result},
-    query::{ExportOptions, export},
+    query::{ExportOptions, PART_BYTES, export},
     serve::{SqlEngine, Warehouse},
 };
 
@@ -40,7 +40,13 @@ pub(super) struct ExportArgs {
 /// # Errors
 /// `Input` for an unknown table or a folder that is not empty; `Unavailable` where Ctrl-C stopped it.
 pub(super) async fn run(args: ExportArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
-    let options = ExportOptions { folder: args.folder, tables: args.tables, all: args.all, force: args.force };
+    let options = ExportOptions {
+        folder: args.folder,
+        tables: args.tables,
+        all: args.all,
+        force: args.force,
+        part_bytes: PART_BYTES,
+    };
     let exporting = async {
         let view = view(warehouse, args.at).await?;
         let tables = export(&view, engine.as_ref(), &options, |table| {

@@ -21,12 +21,29 @@ use std::{
 };
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     query::{Layout, Page},
     serve::{View, Warehouse},
 };
 
 pub use app::main;
+
+/// The stack of the runtime's threads. A planner goes as deep as a statement is long; with this it comes
+/// back from every statement that is let through to it.
+const STACK_BYTES: usize = 16 << 20;
+
+/// The runtime commands run on; 0 threads is one a core.
+///
+/// # Errors
+/// `Unavailable` where the system gives no threads.
+pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    let built = builder.thread_stack_size(STACK_BYTES).enable_all().build();
+    built.map_err(|error| Error::unavailable("the system gives no threads to run on").cause(error))
+}
 
 /// Rows a terminal shows of one answer.
 const TERMINAL_ROWS: usize = 1000;

@@ -46,7 +46,7 @@ pub(super) fn check(plan: &LogicalPlan, sql: &SqlText) -> Result<()> {
             }
             LogicalPlan::Limit(limit) => errors.extend(limited(&limit.input, sql)),
             LogicalPlan::Distinct(Distinct::On(_)) => {
-                errors.push(Error::input("Redshift has no DISTINCT ON").at(sql.file(), 0..0))
+                errors.push(Error::input("Redshift has no DISTINCT ON").at(sql.file(), 0..0));
             }
             _ => {}
         }

@@ -59,7 +59,7 @@ impl Models {
                 for (name, path) in files_below(root, folder, suffix)? {
                     match Document::read(&path, &name).and_then(schema_yml::read) {
                         Ok(entries) => {
-                            errors.extend(entries.into_iter().filter_map(|entry| describe(&mut described, entry)))
+                            errors.extend(entries.into_iter().filter_map(|entry| describe(&mut described, entry)));
                         }
                         Err(error) => errors.push(error),
                     }

@@ -335,7 +335,7 @@ impl Lake {
     /// Every so many versions, a checkpoint keeps log replay short.
     async fn checkpoint(&self, table: &TableName, state: &TableState) -> Result<()> {
         const EVERY: u64 = 10;
-        if state.version == 0 || state.version % EVERY != 0 {
+        if state.version == 0 || !state.version.is_multiple_of(EVERY) {
             return Ok(());
         }
         let log_store = self.log_store(table, None).await?;

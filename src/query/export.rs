@@ -19,8 +19,8 @@ use crate::{
     serve::{DEFAULT_SCHEMA, SqlEngine, View, ViewTable, open},
 };
 
-/// A part is closed once it has grown so large.
-const PART_BYTES: usize = 128 << 20;
+/// A part is closed once it has grown so large, in bytes.
+pub const PART_BYTES: usize = 128 << 20;
 /// Names under construction begin with it.
 const UNFINISHED: &str = ".smelt-export-";
 
@@ -34,6 +34,8 @@ pub struct ExportOptions {
     pub all: bool,
     /// Write into a folder that is not empty, replacing the folders of the exported tables.
     pub force: bool,
+    /// The size at which a file is closed and the next one begun, in bytes; see [`PART_BYTES`].
+    pub part_bytes: usize,
 }
 
 /// One exported table.
@@ -126,7 +128,7 @@ async fn write_table(mut answer: Answer, name: &str, options: &ExportOptions) ->
             None => Part::create(&building.path, exported.files, &answer)?,
         };
         part.write(&batch)?;
-        if part.size() >= PART_BYTES {
+        if part.size() >= options.part_bytes {
             exported.bytes += part.close()?;
             exported.files += 1;
         } else {

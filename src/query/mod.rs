@@ -5,6 +5,7 @@
 //! Rule: nothing here can change the lake, and only an output the user named is written.
 
 mod aligned;
+mod depth;
 mod export;
 mod file;
 mod output;
@@ -26,7 +27,8 @@ use datafusion::{
 use futures::StreamExt as _;
 
 pub use aligned::{Layout, Page, lines};
-pub use export::{ExportOptions, Exported, export};
+pub(crate) use depth::check as check_depth;
+pub use export::{ExportOptions, Exported, PART_BYTES, export};
 pub use file::NewFile;
 pub use output::{Format, Written, write};
 pub use read_only::read_only;
@@ -66,7 +68,7 @@ impl Questions {
         if statement.purpose() != Purpose::Ask {
             return Err(statement.refusal());
         }
-        let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement.text).await?;
+        let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement).await?;
         run(&self.session, plan, &self.view).await
     }
 }
@@ -76,9 +78,10 @@ pub async fn plan(
     engine: &dyn SqlEngine,
     session: &SessionContext,
     view: &View,
-    sql: &str,
+    statement: &Statement<'_>,
 ) -> Result<LogicalPlan, SqlError> {
-    let plan = engine.plan(session, sql).await.map_err(|error| SqlError::explain(&error, view))?;
+    check_depth(statement)?;
+    let plan = engine.plan(session, statement.text).await.map_err(|error| SqlError::explain(&error, view))?;
     read_only(&plan)?;
     Ok(plan)
 }
@@ -105,3 +108,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,11 +30,13 @@ pub fn read_only(plan: &LogicalPlan) -> Result<(), SqlError> {
 }
 
 fn judge(node: &LogicalPlan) -> Option<SqlError> {
-    let changes =
-        |what: &str| Some(SqlError::new("25006", format!("{what} is refused: published snapshots are read only")));
     match node {
-        LogicalPlan::Dml(dml) => changes(&dml.op.to_string()),
-        LogicalPlan::Ddl(ddl) => changes(ddl.name()),
+        LogicalPlan::Dml(_) => {
+            Some(SqlError::new("25006", "changes to rows are refused: published snapshots are read only"))
+        }
+        LogicalPlan::Ddl(_) => {
+            Some(SqlError::new("25006", "new or changed tables are refused: published snapshots are read only"))
+        }
         LogicalPlan::Copy(_) => {
             Some(SqlError::new("42501", "COPY is refused: SQL reaches published tables only, never files"))
         }

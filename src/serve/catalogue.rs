@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::ControlFlow,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -23,7 +24,11 @@ use datafusion::{
     scalar::ScalarValue,
     sql::{
         parser::Statement as PlannerStatement,
-        sqlparser::{parser::ParserError, tokenizer::Token},
+        sqlparser::{
+            ast::{Expr, FunctionArguments, Value, VisitMut as _, VisitorMut},
+            parser::ParserError,
+            tokenizer::Token,
+        },
     },
 };
 use datafusion_postgres::datafusion_pg_catalog::{
@@ -39,7 +44,7 @@ use datafusion_postgres::datafusion_pg_catalog::{
 use super::{ServeOptions, View, settings::SERVER_VERSION};
 use crate::{
     error::{Error, Result},
-    query::{SqlError, Statement, read_only, shown_schema},
+    query::{SqlError, Statement, check_depth, read_only, shown_schema},
 };
 
 const PG_CATALOG: &str = "pg_catalog";
@@ -92,15 +97,29 @@ impl Catalogue {
         session
     }
 
-    /// Session functions with this server's answers instead of the library's.
-    fn functions(&self, schema: &str) -> [ScalarUDF; 5] {
+    /// Session functions with this server's answers, and functions `psql` asks for that the library lacks.
+    fn functions(&self, schema: &str) -> Vec<ScalarUDF> {
+        let text = |text: &str| ScalarValue::from(text);
         let version = format!("PostgreSQL {SERVER_VERSION} compatible, smelt {}", env!("CARGO_PKG_VERSION"));
-        [
-            constant("version", vec![], version),
-            constant("current_schema", vec![], schema.to_owned()),
-            constant("current_database", vec![], self.database.clone()),
-            constant("session_user", vec![], self.user.clone()),
-            constant("pg_get_userbyid", vec![DataType::Int32], self.user.clone()),
+        let schemas = ScalarValue::new_list_nullable(&[text(schema), text(PG_CATALOG)], &DataType::Utf8);
+        let (nothing, no_size) = (ScalarValue::Utf8(None), ScalarValue::Int64(None));
+        let (oid, name, visible) = (DataType::Int32, DataType::Utf8, ScalarValue::from(true));
+        vec![
+            constant("version", vec![], text(&version)),
+            constant("current_schema", vec![], text(schema)),
+            constant("current_schemas", vec![DataType::Boolean], ScalarValue::List(schemas)),
+            constant("current_database", vec![], text(&self.database)),
+            constant("session_user", vec![], text(&self.user)),
+            constant("pg_get_userbyid", vec![oid.clone()], text(&self.user)),
+            constant("obj_description", vec![oid.clone(), name.clone()], nothing.clone()),
+            constant("shobj_description", vec![oid.clone(), name.clone()], nothing.clone()),
+            constant("col_description", vec![oid.clone(), DataType::Int32], nothing.clone()),
+            constant("pg_get_viewdef", vec![oid.clone(), DataType::Boolean], nothing.clone()),
+            constant("pg_table_size", vec![oid.clone()], no_size.clone()),
+            constant("pg_database_size", vec![name], no_size),
+            constant("pg_size_pretty", vec![DataType::Int64], nothing),
+            constant("pg_function_is_visible", vec![oid.clone()], visible.clone()),
+            constant("pg_type_is_visible", vec![oid], visible),
         ]
     }
 
@@ -111,10 +130,12 @@ impl Catalogue {
         view: &View,
         statement: &Statement<'_>,
     ) -> Result<LogicalPlan, SqlError> {
+        check_depth(statement)?;
         let explain = |error| SqlError::explain(&error, view);
         let parsed = self.parser.parse(statement.text).map_err(|error: ParserError| explain(error.into()))?;
-        let [parsed] = <[_; 1]>::try_from(parsed)
+        let [mut parsed] = <[_; 1]>::try_from(parsed)
             .map_err(|_| SqlError::new("42601", "only one statement can be planned at a time"))?;
+        let _ = parsed.visit(&mut Absent);
         let state = session.state();
         let plan = state.statement_to_plan(PlannerStatement::Statement(Box::new(parsed))).await.map_err(explain)?;
         read_only(&plan)?;
@@ -122,9 +143,37 @@ impl Catalogue {
     }
 }
 
-fn constant(name: &str, arguments: Vec<DataType>, value: String) -> ScalarUDF {
-    let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(value.clone()))));
-    create_udf(name, arguments, DataType::Utf8, Volatility::Stable, Arc::new(answer))
+fn constant(name: &str, arguments: Vec<DataType>, value: ScalarValue) -> ScalarUDF {
+    let data_type = value.data_type();
+    let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
+    create_udf(name, arguments, data_type, Volatility::Stable, Arc::new(answer))
+}
+
+/// Puts NULL where `psql` looks for what no table here has: storage options and access lists as texts,
+/// and arrays gathered by a subquery.
+struct Absent;
+
+impl VisitorMut for Absent {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        let absent = match expression {
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_ascii_lowercase();
+                let arguments = function.args.to_string();
+                match name.rsplit('.').next() {
+                    Some("array") => matches!(function.args, FunctionArguments::Subquery(_)),
+                    Some("array_to_string") => arguments.contains("reloptions") || arguments.contains("acl,"),
+                    _ => false,
+                }
+            }
+            _ => false,
+        };
+        if absent {
+            *expression = Expr::value(Value::Null);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Whether a statement asks about the catalogue or the session, rather than about data.

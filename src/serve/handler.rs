@@ -17,8 +17,8 @@ use datafusion_postgres::pgwire::{
         ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, PgWireConnectionState, Type,
         portal::{Format, Portal, PortalExecutionState},
         query::{
-            ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_partial_query_response,
-            send_query_response, send_ready_for_query,
+            ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_execution_response,
+            send_partial_query_response, send_query_response, send_ready_for_query,
         },
         results::{
             DescribePortalResponse, DescribeResponse as _, DescribeStatementResponse, FieldFormat, FieldInfo,
@@ -31,8 +31,8 @@ use datafusion_postgres::pgwire::{
     messages::{
         PgWireBackendMessage,
         extendedquery::{
-            Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, Sync as SyncMessage,
-            TARGET_TYPE_BYTE_STATEMENT,
+            Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, Sync as SyncMessage,
+            TARGET_TYPE_BYTE_PORTAL, TARGET_TYPE_BYTE_STATEMENT,
         },
         response::{EmptyQueryResponse, NoticeResponse, ReadyForQuery, TransactionStatus},
         simplequery::Query,
@@ -533,6 +533,24 @@ impl ExtendedQueryHandler for Handler {
             }
             None => Err(wire_error(SqlError::new("34000", format!("there is no portal `{name}`")))),
         }
+    }
+
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<C::Error>,
+    {
+        // To PostgreSQL a cursor is a portal, and drivers describe it as one.
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        if message.target_type == TARGET_TYPE_BYTE_PORTAL
+            && let Ok(cursor) = Self::session(client).cursor(name)
+        {
+            let columns = cursor.lock().await.row_schema();
+            return send_describe_response(client, &DescribePortalResponse::new(columns.as_ref().clone())).await;
+        }
+        self._on_describe(client, message).await
     }
 
     async fn do_describe_statement<C>(

@@ -38,4 +38,4 @@ fn wire_error(error: SqlError) -> PgWireError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -84,7 +84,8 @@ pub(super) fn response(answer: Answer, fields: Vec<FieldInfo>, tag: &str) -> Que
             Err(error) => vec![Err(error)],
         })
     });
-    let mut response = QueryResponse::new(fields, rows);
+    // A cursor may be asked again after its last row.
+    let mut response = QueryResponse::new(fields, rows.fuse());
     response.set_command_tag(tag);
     response
 }

@@ -3,9 +3,12 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, task::Poll, time::Duration};
 
 use datafusion_postgres::pgwire::{
-    api::{ClientInfo as _, ConnectionManager, NoopHandler, PgWireConnectionState, cancel::DefaultCancelHandler},
+    api::{
+        ClientInfo as _, ConnectionManager, METADATA_USER, NoopHandler, PgWireConnectionState,
+        auth::sasl::SCRAM_SHA_256_METHOD, cancel::DefaultCancelHandler,
+    },
     error::{ErrorInfo, PgWireError},
-    messages::{PgWireBackendMessage, PgWireFrontendMessage},
+    messages::{PgWireBackendMessage, PgWireFrontendMessage, startup::Startup},
     tokio::{
         TlsAcceptor,
         server::{negotiate_tls, process_error, process_message},
@@ -18,6 +21,7 @@ use datafusion_postgres::pgwire::{
 };
 use futures::{Sink, SinkExt as _, StreamExt as _};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -175,6 +179,14 @@ async fn converse(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
         let Some(message) = message else { return Ok(()) };
         let (outcome, waits_for_sync) = match message {
             Ok(PgWireFrontendMessage::Terminate(_)) => return Ok(()),
+            Ok(PgWireFrontendMessage::Startup(startup)) if shared.secret.is_some() && is_aws_driver(&startup) => {
+                let invited = async {
+                    log_in.begin(&mut socket, &startup).await?;
+                    socket.get_mut().write_all(&aws_invitation()).await?;
+                    Ok(socket.get_mut().flush().await?)
+                };
+                (invited.await, false)
+            }
             Ok(message) => {
                 let waits_for_sync = message.is_extended_query();
                 let outcome = process_message(
@@ -193,10 +205,15 @@ async fn converse(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
         };
         if let Err(error) = outcome {
             tracing::debug!(%error, "statement failed");
-            if let PgWireError::IoError(error) = error {
-                return Err(error);
-            }
-            let info = ErrorInfo::from(error);
+            let info = match error {
+                PgWireError::IoError(error) => return Err(error),
+                // The proof does not name the user again.
+                PgWireError::InvalidPassword(_) => {
+                    let user = socket.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+                    ErrorInfo::from(PgWireError::InvalidPassword(user))
+                }
+                error => ErrorInfo::from(error),
+            };
             // The library lets a client go on after an error that is not fatal: never before it is let in.
             if logging_in {
                 return refuse(&mut socket, info).await;
@@ -218,6 +235,19 @@ where
     "FATAL".clone_into(&mut info.severity);
     socket.send(PgWireBackendMessage::ErrorResponse(info.into())).await?;
     socket.close().await
+}
+
+/// AWS's Python driver says so when it connects.
+fn is_aws_driver(startup: &Startup) -> bool {
+    startup.parameters.get("driver_version").is_some_and(|name| name.starts_with("Redshift Python Driver"))
+}
+
+/// The list of log-in methods as AWS's driver reads it. It takes the byte that ends the list for one more
+/// method and gives up, so for it the list goes out without that byte; what follows is as for others.
+fn aws_invitation() -> Vec<u8> {
+    const SASL: u32 = 10;
+    let length = (4 + 4 + SCRAM_SHA_256_METHOD.len() + 1) as u32;
+    [b"R", &length.to_be_bytes()[..], &SASL.to_be_bytes(), SCRAM_SHA_256_METHOD.as_bytes(), b"\0"].concat()
 }
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor> {

@@ -8,8 +8,8 @@ use std::{collections::HashMap, fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::{
     api::{
-        ClientInfo, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PidSecretKeyGenerator as _,
-        RandomPidSecretKeyGenerator,
+        ClientInfo, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PgWireConnectionState,
+        PidSecretKeyGenerator as _, RandomPidSecretKeyGenerator,
         auth::{
             AuthSource, LoginInfo, Password, ServerParameterProvider, StartupHandler, finish_authentication,
             protocol_negotiation,
@@ -42,6 +42,20 @@ impl LogIn {
                 .with_pid_secret_key_generator(Arc::clone(&shared.keys) as _)
         });
         Self { shared, scram }
+    }
+
+    /// Admits a client and remembers what it said, up to the point where it must prove who it is.
+    pub(super) async fn begin<C>(&self, client: &mut C, startup: &Startup) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin,
+        C::Error: Debug,
+        PgWireError: From<C::Error>,
+    {
+        self.admit(client, startup)?;
+        protocol_negotiation(client, startup).await?;
+        save_startup_parameters_to_metadata(client, startup);
+        client.set_state(PgWireConnectionState::AuthenticationInProgress);
+        Ok(())
     }
 
     /// Takes one of the places, and checks what the client asks for.
@@ -91,15 +105,14 @@ impl StartupHandler for LogIn {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        if let PgWireFrontendMessage::Startup(startup) = &message {
-            self.admit(client, startup)?;
-        }
         if let Some(scram) = &self.scram {
+            if let PgWireFrontendMessage::Startup(startup) = &message {
+                self.admit(client, startup)?;
+            }
             return scram.on_startup(client, message).await;
         }
         let PgWireFrontendMessage::Startup(startup) = &message else { return Ok(()) };
-        protocol_negotiation(client, startup).await?;
-        save_startup_parameters_to_metadata(client, startup);
+        self.begin(client, startup).await?;
         let (process, key) = self.shared.keys.generate(client);
         client.set_pid_and_secret_key(process, key.clone());
         let (handle, registered) = self.shared.connections.register(process, key);

@@ -76,7 +76,7 @@ impl Views {
         let plan = if in_catalogue {
             self.catalogue.plan(&opened.catalogue, &opened.view, statement).await?
         } else {
-            plan(self.engine.as_ref(), &opened.data, &opened.view, statement.text).await?
+            plan(self.engine.as_ref(), &opened.data, &opened.view, statement).await?
         };
         Ok(Planned { plan, in_catalogue })
     }

@@ -8,9 +8,8 @@ use crate::{
 };
 
 /// The names of one snapshot: schema, table, columns.
-#[derive(Debug, Default, Clone)]
+#[derive(Default)]
 pub(super) struct Names {
-    pub(super) snapshot: u64,
     schemas: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
@@ -32,7 +31,7 @@ impl Names {
             let columns = table.provider.schema().fields().iter().map(|field| field.name().clone()).collect();
             schemas.entry(table.schema.clone()).or_default().insert(table.name.clone(), columns);
         }
-        Self { snapshot: view.snapshot, schemas }
+        Self { schemas }
     }
 
     /// Where the word at the cursor begins, and what it could become.
@@ -154,7 +153,7 @@ mod tests {
             ("dim_date".to_owned(), table(&["date_key"])),
         ]);
         let staging = BTreeMap::from([("orders_cleaned".to_owned(), table(&["order_id", "updated_at"]))]);
-        Names { snapshot: 1, schemas: BTreeMap::from([("gold".to_owned(), gold), ("staging".to_owned(), staging)]) }
+        Names { schemas: BTreeMap::from([("gold".to_owned(), gold), ("staging".to_owned(), staging)]) }
     }
 
     fn complete(text: &str) -> Vec<String> {

@@ -6,11 +6,12 @@ use arrow::{
     array::RecordBatch,
     util::display::{ArrayFormatter, FormatOptions},
 };
+use datafusion::catalog::TableProvider;
 use smelt::{
     error::Error,
     lake::{EntityTotals, Lake, LakeTable, Snapshot, SnapshotId, TableName},
     project::Project,
-    serve::{EmbeddedEngine, SqlEngine},
+    serve::{EmbeddedEngine, SqlEngine, View},
     silver::EntityTables,
 };
 
@@ -138,31 +139,49 @@ fn surplus<'a>(left: &'a [String], right: &[String]) -> Vec<&'a String> {
         .collect()
 }
 
-async fn read_table(
-    lake: &Lake,
-    engine: &EmbeddedEngine,
-    snapshot: &Snapshot,
-    name: &TableName,
-) -> Outcome<Table> {
+/// Whether every table of a view has the expected rows.
+pub(crate) async fn view_shows(view: &View, engine: &dyn SqlEngine, expected: &Seen) -> Outcome {
+    if view.tables.len() != expected.tables.len() {
+        return Err(format!("the view has {} tables", view.tables.len()));
+    }
+    for (name, wanted) in &expected.tables {
+        let table = view.table(&name.to_string()).ok_or_else(|| format!("the view has no {name}"))?;
+        let rows = read_rows(engine, Arc::clone(&table.provider)).await;
+        if rows.map_err(|problem| format!("the view's {name}: {problem}"))? != wanted.rows {
+            return Err(format!("the view's {name} has other rows"));
+        }
+    }
+    Ok(())
+}
+
+async fn read_table(lake: &Lake, engine: &EmbeddedEngine, snapshot: &Snapshot, name: &TableName) -> Outcome<Table> {
     let files = lake.table_files(name, &snapshot.tables[name]).await.map_err(|e| told(&e))?;
     let columns = files.schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
     let columns = columns.collect::<Vec<_>>().join(", ");
     let provider = LakeTable::new(lake, lake.table_folder(name), files).map_err(|e| e.to_string())?;
+    Ok(Table { columns, rows: read_rows(engine, Arc::new(provider)).await? })
+}
+
+/// Every row as text, in text order.
+async fn read_rows(engine: &dyn SqlEngine, table: Arc<dyn TableProvider>) -> Outcome<Vec<String>> {
     let session = engine.session().map_err(|e| told(&e))?;
-    let frame = session.read_table(Arc::new(provider)).map_err(|e| e.to_string())?;
+    let frame = session.read_table(table).map_err(|e| e.to_string())?;
     let mut rows = Vec::new();
     for batch in frame.collect().await.map_err(|e| e.to_string())? {
         add_rows(&batch, &mut rows).map_err(|e| e.to_string())?;
     }
     rows.sort_unstable();
-    Ok(Table { columns, rows })
+    Ok(rows)
 }
 
 fn add_rows(batch: &RecordBatch, rows: &mut Vec<String>) -> Result<(), arrow::error::ArrowError> {
     // Nothing in the shop's data looks like these marks.
     let options = FormatOptions::new().with_null("\u{2400}");
-    let columns =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<Vec<_>, _>>()?;
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<Result<Vec<_>, _>>()?;
     for row in 0..batch.num_rows() {
         let mut text = String::new();
         for column in &columns {

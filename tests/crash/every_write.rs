@@ -88,7 +88,8 @@ impl Trial<'_> {
         }
 
         let process = site.process();
-        let seen = process.see_newest().await.map_err(|problem| format!("a reader sees no whole snapshot: {problem}"))?;
+        let seen =
+            process.see_newest().await.map_err(|problem| format!("a reader sees no whole snapshot: {problem}"))?;
         let (before, after) = self.work.seen(self.undisturbed);
         let expected = match after {
             _ if seen.id == before.id => before,
@@ -123,7 +124,8 @@ impl Trial<'_> {
             let known = self.undisturbed.after.iter().find(|after| after.seen.id == id);
             if let Some(known) = known.filter(|_| id < newest) {
                 let snapshot = process.lake.snapshot(id).await.map_err(|e| told(&e))?;
-                let seen = process.see(&snapshot).await.map_err(|e| format!("snapshot {id} is kept but broken: {e}"))?;
+                let seen =
+                    process.see(&snapshot).await.map_err(|e| format!("snapshot {id} is kept but broken: {e}"))?;
                 seen.same_as(&known.seen).map_err(|e| format!("snapshot {id} is kept but changed: {e}"))?;
             }
         }

@@ -7,7 +7,6 @@ use smelt::{
     error::{Error, Kind},
     run::RunReport,
 };
-use tokio::task::JoinHandle;
 
 use crate::{
     chance::Chance,
@@ -15,23 +14,22 @@ use crate::{
     faults::Faults,
     gate::Gate,
     shop::Undisturbed,
-    site::{KEEP_ONE, Site},
+    site::{Going, KEEP_ONE, Site},
     size::by_size,
 };
 
 const WORKED: usize = 2;
 const NEXT: usize = 3;
 
-type Running = JoinHandle<Result<RunReport, Error>>;
+type Running = Going<Result<RunReport, Error>>;
 
 /// A run of a process of its own, stopped at the gate.
 async fn stopped(site: &Site, gate: &Arc<Gate>) -> Outcome<Running> {
-    let process = site.meddled(gate);
-    let running = tokio::spawn(async move { process.run().await });
+    let running = site.meddled(gate).start(|process| async move { process.run().await });
     if gate.reached(&running).await {
         return Ok(running);
     }
-    Err(format!("the run ended before its gate: {:?}", running.await.map_err(|e| e.to_string())?.map_err(|e| told(&e))))
+    Err(format!("the run ended before its gate: {:?}", running.ended().await.map_err(|e| told(&e))))
 }
 
 /// The classes of writes of a run, up to the publish, in the order of their first.
@@ -92,7 +90,7 @@ async fn a_run_that_wakes_after_another_has_published_fails_and_leaves_nothing()
             let published = other.see_newest().await?;
             let files_of_others: BTreeSet<_> = site.files();
             gate.open();
-            let ended = running.await.map_err(|e| e.to_string())?;
+            let ended = running.ended().await;
             if taken_over {
                 is_conflict(ended)?;
                 let left: Vec<_> = site.files().difference(&files_of_others).cloned().collect();
@@ -137,10 +135,10 @@ async fn a_run_conflicts_when_the_one_it_took_over_from_publishes_first() {
             let second_gate = Arc::new(Gate::before_class(&class));
             let second = stopped(&site, &second_gate).await?;
             first_gate.open();
-            let published = first.await.map_err(|e| e.to_string())?;
+            let published = first.ended().await;
             published.map_err(|e| format!("the first run cannot publish: {}", told(&e)))?;
             second_gate.open();
-            is_conflict(second.await.map_err(|e| e.to_string())?)?;
+            is_conflict(second.ended().await)?;
             is_undisturbed(&site, &undisturbed).await
         };
         if let Err(problem) = judged.await {
@@ -156,15 +154,11 @@ async fn of_runs_that_start_together_one_publishes() {
     let undisturbed = Undisturbed::shared();
     for round in 0..by_size(1, 10) {
         let site = undisturbed.about_to_run(WORKED).await;
-        let starting: Vec<Running> = (0..4)
-            .map(|_| {
-                let process = site.process();
-                tokio::spawn(async move { process.run().await })
-            })
-            .collect();
+        let starting: Vec<Running> =
+            (0..4).map(|_| site.process().start(|process| async move { process.run().await })).collect();
         let mut published = 0;
         for running in starting {
-            match running.await.unwrap() {
+            match running.ended().await {
                 Ok(report) => published += usize::from(report.snapshot.is_some()),
                 Err(error) => assert_eq!(error.kind(), Kind::Conflict, "round {round}: {}", told(&error)),
             }
@@ -193,7 +187,7 @@ async fn a_run_that_wakes_after_a_rollback_fails() {
             let process = site.process();
             process.rollback(to, false).await.map_err(|e| told(&e))?;
             gate.open();
-            is_conflict(running.await.map_err(|e| e.to_string())?)?;
+            is_conflict(running.ended().await)?;
             process.see_newest().await?.same_as(&undisturbed.after[0].seen)?;
             process.run().await.map_err(|e| told(&e))?;
             is_undisturbed(&site, &undisturbed).await

@@ -9,7 +9,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::meddled_store::{Fate, Operation, Verdict};
+use crate::{
+    meddled_store::{Fate, Operation, Verdict},
+    site::Going,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -45,10 +48,10 @@ impl Gate {
     }
 
     /// Waits until the process stands before it; `false` when `process` ended without coming there.
-    pub(crate) async fn reached<T>(&self, process: &tokio::task::JoinHandle<T>) -> bool {
+    pub(crate) async fn reached<T>(&self, process: &Going<T>) -> bool {
         let mut state = self.state.subscribe();
         let ended = async {
-            while !process.is_finished() {
+            while !process.is_over() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

@@ -59,8 +59,8 @@ async fn race(site: &Site, first: &Path, second: &Path) -> Outcome<(IngestReport
     let gates = [(); 2].map(|()| Arc::new(Gate::before_class("Put manifest")));
     let mut landing = Vec::new();
     for (gate, path) in gates.iter().zip([first, second]) {
-        let (process, path) = (site.meddled(gate), path.to_owned());
-        let task = tokio::spawn(async move { process.land(&path).await });
+        let path = path.to_owned();
+        let task = site.meddled(gate).start(|process| async move { process.land(&path).await });
         if !gate.reached(&task).await {
             return Err("a landing ended before its manifest".into());
         }
@@ -69,7 +69,7 @@ async fn race(site: &Site, first: &Path, second: &Path) -> Outcome<(IngestReport
     let mut reports = Vec::new();
     for (gate, task) in gates.iter().zip(landing) {
         gate.open();
-        reports.push(task.await.unwrap().map_err(|e| told(&e))?);
+        reports.push(task.ended().await.map_err(|e| told(&e))?);
     }
     let second = reports.pop().ok_or("no second report")?;
     Ok((reports.pop().ok_or("no first report")?, second))
@@ -133,7 +133,8 @@ async fn a_copy_within_a_landing_that_loses_a_race_names_the_right_batch() {
     let files = files(&undisturbed.shop.extracts[2]);
     let temporary = TempDir::new().unwrap();
     let first = folder(&temporary, "first", &[(&files["payments.jsonl"], "payments.jsonl")]);
-    let twice = [(files["orders.jsonl"].as_path(), "orders.jsonl"), (files["orders.jsonl"].as_path(), "orders-2.jsonl")];
+    let twice =
+        [(files["orders.jsonl"].as_path(), "orders.jsonl"), (files["orders.jsonl"].as_path(), "orders-2.jsonl")];
     let second = folder(&temporary, "second", &twice);
 
     let site = undisturbed.after[BEFORE].site.copy();
@@ -199,13 +200,13 @@ async fn many_ingests_at_once_land_every_file_once() {
                     .collect();
                 let named: Vec<(&Path, &str)> =
                     chosen.iter().zip(&names).map(|(path, name)| (path.as_path(), name.as_str())).collect();
-                let (process, path) = (site.process(), folder(&temporary, &number.to_string(), &named));
-                tokio::spawn(async move { process.land(&path).await })
+                let path = folder(&temporary, &number.to_string(), &named);
+                site.process().start(|process| async move { process.land(&path).await })
             })
             .collect();
         let mut records = 0;
         for task in landing {
-            records += task.await.unwrap().unwrap().records();
+            records += task.ended().await.unwrap().records();
         }
         let process = site.process();
         let new = landed_since(&process, undisturbed.after[BEFORE].seen.id.0).await;

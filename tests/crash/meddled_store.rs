@@ -1,10 +1,6 @@
 //! A store between a process and its lake: a [`Fate`] decides what becomes of each operation.
 
-use std::{
-    fmt,
-    ops::Range,
-    sync::Arc,
-};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -5,6 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use chrono::{NaiveDate, TimeDelta, Utc};
@@ -117,6 +119,20 @@ impl Site {
         files
     }
 
+    /// Folders without anything in them, at any depth.
+    pub(crate) fn empty_folders(&self) -> Vec<PathBuf> {
+        let mut empty = Vec::new();
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let inside: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            if inside.is_empty() {
+                empty.push(folder);
+            }
+            folders.extend(inside.into_iter().filter(|path| path.is_dir()));
+        }
+        empty
+    }
+
     /// The files below one folder of the lake.
     pub(crate) fn files_in(&self, folder: &str) -> BTreeSet<PathBuf> {
         self.files().into_iter().filter(|path| path.starts_with(folder)).collect()
@@ -166,11 +182,39 @@ impl Site {
     }
 }
 
+/// Work of one process that goes on beside the test, on threads of its own; they end with it.
+pub(crate) struct Going<T>(thread::JoinHandle<T>);
+
+impl<T> Going<T> {
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    pub(crate) async fn ended(self) -> T {
+        while !self.is_over() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.0.join().expect("a process does not panic")
+    }
+}
+
 fn in_log(path: &Path) -> bool {
     path.iter().any(|part| part == "_delta_log")
 }
 
 impl Process {
+    /// Begins some work and lets it go on.
+    pub(crate) fn start<T, W>(self, work: impl FnOnce(Self) -> W + Send + 'static) -> Going<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T>,
+    {
+        Going(thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(work(self))
+        }))
+    }
+
     /// Lands an extract of the shop.
     pub(crate) async fn ingest(&self, extract: usize) -> Result<IngestReport> {
         self.land(&self.shop.extracts[extract]).await
@@ -196,12 +240,8 @@ impl Process {
     }
 
     async fn run_with(&self, options: RunOptions) -> Result<RunReport> {
-        let workshop = Workshop {
-            lake: &self.lake,
-            project: &self.shop.project,
-            models: &self.shop.models,
-            engine: &self.engine,
-        };
+        let workshop =
+            Workshop { lake: &self.lake, project: &self.shop.project, models: &self.shop.models, engine: &self.engine };
         run(workshop, options, &|_| ()).await
     }
 

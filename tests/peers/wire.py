@@ -354,7 +354,8 @@ def psql_lists_and_describes():
     assert args.database in psql("\\l")
     names = psql("\\dn")
     assert "gold" in names and "staging" in names, names
-    assert args.user in psql("\\du") or True
+    for command in ("\\du", "\\dt+", "\\l+", "\\dn+", "\\dv", "\\df"):
+        psql(command)
     assert "Did not find" in psql("\\d no_such_table")
 
 

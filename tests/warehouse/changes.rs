@@ -32,7 +32,10 @@ fn a_contract_that_asks_for_less_lets_records_out_of_quarantine() {
     shop.edit("contracts/payments.odcs.yaml", "          minimum: 0\n", "          minimum: -100\n");
     let (entities, models, dropped) = planned(&shop);
     assert_eq!((entities, dropped), (vec!["payments".to_owned()], vec![]));
-    assert!(models.contains(&"fact_payments".to_owned()) && !models.contains(&"dim_customers".to_owned()), "{models:?}");
+    assert!(
+        models.contains(&"fact_payments".to_owned()) && !models.contains(&"dim_customers".to_owned()),
+        "{models:?}"
+    );
     let report = shop.run();
     assert!(report["entities"][0]["reason"].as_str().unwrap().contains("its contract changed"), "{report:#}");
     assert_eq!(shop.totals("payments"), Totals { current: 4, quarantined: 2, ..before });
@@ -50,7 +53,8 @@ fn a_contract_that_asks_for_less_lets_records_out_of_quarantine() {
 #[test]
 fn a_renamed_column_is_a_change_of_text_files_only() {
     let shop = Shop::open();
-    let renamed = r#"{"shipment_id":"s3","order_id":"o1","courier":"GLS","shipment_status":"shipped","updated_at":"2025-01-06"}"#;
+    let renamed =
+        r#"{"shipment_id":"s3","order_id":"o1","courier":"GLS","shipment_status":"shipped","updated_at":"2025-01-06"}"#;
     shop.land("shipments.jsonl", renamed);
     let report = shop.run();
     assert_eq!(named(&report["entities"], "entity", "shipments")["drift"]["courier"], 1, "{report:#}");

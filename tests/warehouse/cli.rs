@@ -68,7 +68,8 @@ fn landing_again_and_running_again_do_nothing_and_say_so() {
     shop.write("inbox/orders-copy.jsonl", shop.read("inbox/opening/orders.jsonl"));
     assert_eq!(shop.json(["ingest", "inbox/orders-copy.jsonl"])["batch"], Value::Null, "another name, the same bytes");
 
-    let leases = || fs::read_dir(shop.path("lake/_smelt/lease")).unwrap().map(|lease| lease.unwrap().path()).collect::<Vec<_>>();
+    let leases =
+        || fs::read_dir(shop.path("lake/_smelt/lease")).unwrap().map(|lease| lease.unwrap().path()).collect::<Vec<_>>();
     let held = leases();
     shop.smelt(["run"]).ok().says("nothing new");
     assert_eq!(shop.run()["snapshot"], Value::Null);
@@ -135,7 +136,12 @@ fn questions_are_answered_in_every_format_and_about_earlier_snapshots() {
     assert!(fault.hint.unwrap().contains("did you mean `gold.fact_orders`?"));
     let fault = shop.fault(2, ["query", "select net_amout from fact_orders"]);
     assert!(fault.hint.unwrap().contains("net_amount"));
-    for refused in ["drop table fact_orders", "delete from fact_orders", "copy fact_orders to 'x.csv'", "create table x as select 1"] {
+    for refused in [
+        "drop table fact_orders",
+        "delete from fact_orders",
+        "copy fact_orders to 'x.csv'",
+        "create table x as select 1",
+    ] {
         let before = shop.fingerprint();
         shop.fault(2, ["query", refused]);
         shop.is_untouched_since(&before, refused);
@@ -185,8 +191,12 @@ fn a_rollback_brings_old_contents_back_and_later_batches_are_pending_or_held() {
 
     let fault = shop.fault(2, ["rollback", "99"]);
     assert!(fault.message.contains("there is no snapshot 99"), "{fault:#?}");
-    let origins: Vec<Value> = shop.json(["snapshots"]).as_array().unwrap().iter().map(|one| one["origin"].clone()).collect();
-    assert_eq!(origins, [json!("run"), json!("run"), json!({"rollback": 1}), json!("run"), json!({"rollback": 1}), json!("run")]);
+    let origins: Vec<Value> =
+        shop.json(["snapshots"]).as_array().unwrap().iter().map(|one| one["origin"].clone()).collect();
+    assert_eq!(
+        origins,
+        [json!("run"), json!("run"), json!({"rollback": 1}), json!("run"), json!({"rollback": 1}), json!("run")]
+    );
 }
 
 /// A held file is treated as not yet arrived, also when it was covered already; released, it takes
@@ -216,16 +226,25 @@ fn holding_what_is_covered_takes_it_out_and_releasing_brings_it_back() {
 #[test]
 fn quarantine_counts_lists_and_shows_records_with_their_owner() {
     let shop = Shop::open();
-    shop.land("payments.jsonl", "{\n".to_owned() + &payment("y3", "2025-01-05").replace("10.00", "ten") + &payment("y4", "never"));
+    shop.land(
+        "payments.jsonl",
+        "{\n".to_owned() + &payment("y3", "2025-01-05").replace("10.00", "ten") + &payment("y4", "never"),
+    );
     shop.run();
     let counts = shop.json(["quarantine"]);
     let payments = counts.as_array().unwrap().iter().find(|one| one["entity"] == "payments").unwrap();
     assert_eq!((&payments["records"], payments["owner"].as_str().is_some()), (&3.into(), true), "{counts}");
     let listed = shop.json(["quarantine", "list", "payments"]);
     let reasons: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row["reasons"].as_str().unwrap()).collect();
-    assert!(reasons[0].starts_with("unreadable") && reasons[1].contains("`amount`") && reasons[2].contains("`updated_at`"), "{reasons:?}");
+    assert!(
+        reasons[0].starts_with("unreadable") && reasons[1].contains("`amount`") && reasons[2].contains("`updated_at`"),
+        "{reasons:?}"
+    );
     assert_eq!(shop.json(["quarantine", "list", "payments", "--limit", "1"]).as_array().unwrap().len(), 1);
-    shop.smelt(["quarantine", "show", "payments", "2", "2"]).ok().says("batch 2, inbox/payments.jsonl, position 2").says("\"ten\"");
+    shop.smelt(["quarantine", "show", "payments", "2", "2"])
+        .ok()
+        .says("batch 2, inbox/payments.jsonl, position 2")
+        .says("\"ten\"");
     let fault = shop.fault(2, ["quarantine", "show", "payments", "2", "9"]);
     assert!(fault.hint.unwrap().contains("smelt quarantine list payments"));
     let fault = shop.fault(2, ["quarantine", "list", "payment"]);
@@ -258,7 +277,8 @@ fn gc_tells_before_it_deletes_and_keeps_what_is_needed() {
     let fault = shop.fault(2, ["query", "--at", "1", "select 1"]);
     assert!(fault.message.contains("snapshot 1 has expired"), "{fault:#?}");
     assert!(fault.hint.unwrap().contains("retention"));
-    let raw = |all: &crate::shop::Fingerprint| all.keys().filter(|path| path.starts_with("raw")).cloned().collect::<Vec<_>>();
+    let raw =
+        |all: &crate::shop::Fingerprint| all.keys().filter(|path| path.starts_with("raw")).cloned().collect::<Vec<_>>();
     assert_eq!(raw(&shop.fingerprint()), raw(&before), "raw is never collected");
     shop.smelt(["rebuild"]).ok();
     assert_eq!(shop.contents(), tables);
@@ -309,7 +329,12 @@ fn the_demo_makes_a_warehouse_that_answers() {
     };
     demo().ok().says("smelt --project smelt-demo");
     let ask = |arguments: &[&str]| {
-        Ran::run(std::process::Command::new(SMELT).current_dir(folder.path()).args(["--project", "smelt-demo"]).args(arguments))
+        Ran::run(
+            std::process::Command::new(SMELT)
+                .current_dir(folder.path())
+                .args(["--project", "smelt-demo"])
+                .args(arguments),
+        )
     };
     let counted = ask(&["query", "-F", "csv", "select count(*) > 300 as enough from fact_orders"]).ok();
     assert_eq!(counted.stdout, "enough\ntrue\n");

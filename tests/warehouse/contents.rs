@@ -41,12 +41,19 @@ impl Table {
         let options = FormatOptions::new().with_null("\u{0}").with_display_error(false);
         for part in parts {
             let reader = ParquetRecordBatchReaderBuilder::try_new(part).unwrap();
-            columns = reader.schema().fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+            columns = reader
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| format!("{} {}", field.name(), field.data_type()))
+                .collect();
             for batch in reader.build().unwrap() {
                 let batch = batch.unwrap();
                 let texts: Vec<ArrayFormatter<'_>> =
                     batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-                rows.extend((0..batch.num_rows()).map(|row| texts.iter().map(|text| text.value(row).to_string()).collect()));
+                rows.extend(
+                    (0..batch.num_rows()).map(|row| texts.iter().map(|text| text.value(row).to_string()).collect()),
+                );
             }
         }
         rows.sort();

@@ -38,7 +38,8 @@ fn judge(shop: &Shop, scenario: &str) {
         .map(|one| (one["entity"].as_str().unwrap().to_owned(), one["totals"].clone()))
         .collect();
     fs::write(&accounting, Value::from(totals).to_string()).unwrap();
-    let compared = Ran::run(python::oracle("compare.py").arg(shop.lake()).arg(&export).arg("--accounting").arg(&accounting));
+    let compared =
+        Ran::run(python::oracle("compare.py").arg(shop.lake()).arg(&export).arg("--accounting").arg(&accounting));
     assert_eq!(compared.code(), Some(0), "{scenario}\n{compared}");
     let tables = compared.stdout.lines().filter(|line| line.ends_with("equal")).count();
     assert!(tables > 20, "{scenario}: only {tables} verdicts\n{compared}");
@@ -47,7 +48,15 @@ fn judge(shop: &Shop, scenario: &str) {
 /// One format; in the long size under every compression, with several seeds and both kinds of keys.
 fn format_agrees(format: &'static str, small: (u64, &'static str, &'static str), first_seed: u64) {
     let (seed, compression, keys) = small;
-    let one = Simulation { seed, orders: by_size(2_500, 20_000), days: by_size(3, 10), format, compression, keys, ties: true };
+    let one = Simulation {
+        seed,
+        orders: by_size(2_500, 20_000),
+        days: by_size(3, 10),
+        format,
+        compression,
+        keys,
+        ties: true,
+    };
     if !is_long() {
         return agrees(one);
     }

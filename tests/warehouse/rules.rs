@@ -9,21 +9,32 @@ use crate::{opening_day::order, shop::Shop};
 #[test]
 fn a_broken_rule_keeps_the_last_snapshot_and_names_its_rows() {
     let shop = Shop::open();
-    let aged = "        data_tests:\n          - accepted_values: {name: known_statuses, values: [placed, completed]}\n";
     shop.edit(
         "contracts/orders.odcs.yaml",
         "      - name: currency\n",
         "      - name: currency\n        quality:\n          - {name: has_currency, metric: nullValues, mustBe: 0, severity: error}\n",
     );
-    shop.edit("models/facts/schema.yml", "      - name: order_status\n", &format!("      - name: order_status\n{}", aged.replace("data_tests", "data_tests")));
-    shop.edit("models/facts/schema.yml", "- name: order_status\n        data_tests:\n          - accepted_values: {name: known_statuses,", "- name: order_status\n        data_tests:\n          - accepted_values: {name: known_statuses,");
-    shop.write("tests/nobody_orders_before_2000.sql", "SELECT order_id, ordered_at FROM {{ ref('fact_orders') }} WHERE ordered_at < '2000-01-01'\n");
+    shop.edit(
+        "models/facts/schema.yml",
+        "      - name: order_status\n",
+        "      - name: order_status\n        data_tests:\n          - accepted_values: {name: known_statuses, values: [placed, completed]}\n",
+    );
+    shop.write(
+        "tests/nobody_orders_before_2000.sql",
+        "SELECT order_id, ordered_at FROM {{ ref('fact_orders') }} WHERE ordered_at < '2000-01-01'\n",
+    );
     assert_eq!(shop.run()["snapshot"], 2, "new rules are checked on the tables as they are");
 
     let good = order("o3", "2025-01-05").replace(r#""order_status""#, r#""currency":"eur","order_status""#);
     let broken = [
         ("has_currency", "orders_cleaned", "sales@shop.example", "O3", order("o3", "2025-01-06")),
-        ("known_statuses", "fact_orders", "sales@shop.example", "O4", good.replace("o3", "o4").replace("placed", "lost")),
+        (
+            "known_statuses",
+            "fact_orders",
+            "sales@shop.example",
+            "O4",
+            good.replace("o3", "o4").replace("placed", "lost"),
+        ),
         (
             "nobody_orders_before_2000",
             "nobody_orders_before_2000",

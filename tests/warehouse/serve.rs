@@ -30,7 +30,8 @@ impl Server {
         // Its further words are read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let address = said.split("postgresql://").nth(1).and_then(|rest| rest.split('/').next());
-        let port = address.and_then(|address| address.rsplit(':').next()).unwrap_or_else(|| panic!("no port in `{said}`"));
+        let port =
+            address.and_then(|address| address.rsplit(':').next()).unwrap_or_else(|| panic!("no port in `{said}`"));
         let port = port.to_owned();
         Self { process, port }
     }

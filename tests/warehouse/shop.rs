@@ -164,7 +164,8 @@ impl Shop {
         let now = self.fingerprint();
         let added: Vec<_> = now.keys().filter(|path| !before.contains_key(*path)).collect();
         let removed: Vec<_> = before.keys().filter(|path| !now.contains_key(*path)).collect();
-        let changed: Vec<_> = now.iter().filter(|(path, digest)| before.get(*path).is_some_and(|was| was != *digest)).collect();
+        let changed: Vec<_> =
+            now.iter().filter(|(path, digest)| before.get(*path).is_some_and(|was| was != *digest)).collect();
         assert!(
             *before == now,
             "{scenario}: the lake changed\nadded: {added:#?}\nremoved: {removed:#?}\nchanged: {changed:#?}"

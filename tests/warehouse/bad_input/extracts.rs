@@ -46,7 +46,8 @@ fn a_file_without_a_contract_is_refused_with_the_near_name() {
 fn a_file_without_records_only_leaves_a_receipt() {
     let shop = Shop::open();
     let landing = |shop: &Shop| shop.smelt(["status", "--json"]).json()["entities"][2]["last_landing"].clone();
-    for (name, text) in [("orders.jsonl", ""), ("orders.csv", "order_id,updated_at\n"), ("orders-2.jsonl", "\n \r\n\n")] {
+    for (name, text) in [("orders.jsonl", ""), ("orders.csv", "order_id,updated_at\n"), ("orders-2.jsonl", "\n \r\n\n")]
+    {
         let (before, seen) = (shop.fingerprint(), landing(&shop));
         let report = shop.land(name, text);
         assert_eq!(report["batch"], serde_json::Value::Null, "{name}: {report}");
@@ -101,7 +102,8 @@ fn a_cut_off_or_damaged_file_keeps_its_batch_out() {
 #[test]
 fn broken_records_go_to_quarantine_and_their_neighbours_do_not() {
     let shop = Shop::open();
-    let mut lines = b"\xff\xfe\n{\"order_id\":\"o8\"\n[1]\n{\"order_id\":\"\xff\",\"updated_at\":\"2025-01-05\"}\n".to_vec();
+    let mut lines =
+        b"\xff\xfe\n{\"order_id\":\"o8\"\n[1]\n{\"order_id\":\"\xff\",\"updated_at\":\"2025-01-05\"}\n".to_vec();
     lines.extend(order("o3", "2025-01-05").into_bytes());
     shop.land("orders.jsonl", &lines);
     let header = "order_id,customer_id,order_status,ordered_at,updated_at\n";

@@ -52,9 +52,7 @@ fn unprivileged(shop: &Shop) -> Option<impl Fn(&[&str]) -> Ran + use<'_>> {
         }
         Ran::run(Command::new("chown").args(["-R", "65534:65534"]).arg(shop.folder())).ok();
     }
-    Some(move |arguments: &[&str]| {
-        Ran::run(wrap(&shop.command(arguments.iter().copied())).current_dir(shop.folder()))
-    })
+    Some(move |arguments: &[&str]| Ran::run(wrap(&shop.command(arguments.iter().copied())).current_dir(shop.folder())))
 }
 
 /// What may not be read or written is named, and what is published stays.
@@ -147,7 +145,9 @@ impl Drop for SmallDisk {
 fn a_full_disk_fails_the_run_and_the_next_one_works() {
     let shop = Shop::new();
     let Some(disk) = SmallDisk::mount(&shop.lake(), 8) else { return };
-    for (name, records) in [("orders.jsonl", order("o1", "2025-01-05")), ("inbox/orders-2.jsonl", order("o2", "2025-01-05"))] {
+    for (name, records) in
+        [("orders.jsonl", order("o1", "2025-01-05")), ("inbox/orders-2.jsonl", order("o2", "2025-01-05"))]
+    {
         shop.write(name, records);
     }
     shop.smelt(["ingest", "orders.jsonl"]).ok();
@@ -209,7 +209,10 @@ fn signal(child: &Child, name: &str) {
 
 fn holds_lease(shop: &Shop) -> bool {
     let leases = fs::read_dir(shop.path("lake/_smelt/lease")).into_iter().flatten();
-    let newest = leases.filter_map(|lease| Some(lease.ok()?.path())).filter(|path| path.extension().is_some_and(|end| end == "json")).max();
+    let newest = leases
+        .filter_map(|lease| Some(lease.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .max();
     newest.and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| {
         serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|lease| lease["released"] == false)
     })
@@ -251,7 +254,14 @@ fn a_damaged_snapshot_is_told_and_never_written_over() {
     shop.land("orders.jsonl", order("o3", "2025-01-05"));
     let name = "lake/_smelt/snapshots/00000000000000000001.json";
     let good = shop.read(name);
-    for bad in ["", "{", &good[..good.len() / 2], "[]", &good.replacen("\"id\":1", "\"id\":7", 1), &good.replacen("\"id\": 1", "\"id\": 7", 1)] {
+    for bad in [
+        "",
+        "{",
+        &good[..good.len() / 2],
+        "[]",
+        &good.replacen("\"id\":1", "\"id\":7", 1),
+        &good.replacen("\"id\": 1", "\"id\": 7", 1),
+    ] {
         if bad == good {
             continue;
         }
@@ -259,7 +269,10 @@ fn a_damaged_snapshot_is_told_and_never_written_over() {
         let before = shop.fingerprint();
         for command in [&["run"][..], &["status"], &["query", "select 1"], &["rebuild"]] {
             let fault = shop.fault(3, command.iter().copied());
-            assert!(fault.message.contains("snapshots/00000000000000000001.json` is damaged"), "{command:?}: {fault:#?}");
+            assert!(
+                fault.message.contains("snapshots/00000000000000000001.json` is damaged"),
+                "{command:?}: {fault:#?}"
+            );
             assert!(fault.hint.is_some_and(|hint| hint.contains("backup")), "{command:?}");
         }
         shop.is_untouched_since(&before, &format!("a snapshot of {} bytes", bad.len()));
