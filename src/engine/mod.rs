@@ -11,8 +11,10 @@
 //! | `lower` | Redshift's spellings rewritten, and what models may not say |
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `sql` | [`plan`]: all of the above in order |
+//! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `diagnose` | DataFusion's errors as ours |
 
+mod adjacent_rows;
 mod diagnose;
 mod dialect;
 mod lower;

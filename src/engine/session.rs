@@ -18,7 +18,7 @@ use datafusion::{
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
 
-use super::redshift;
+use super::{adjacent_rows::AdjacentRows, redshift};
 use crate::error::{Error, Result};
 
 /// The schema of the cleaned source tables.
@@ -86,6 +86,7 @@ impl SessionFactory {
                 .with_config(self.config(catalog, joins))
                 .with_runtime_env(Arc::clone(&self.runtime)),
         )
+        .with_physical_optimizer_rule(Arc::new(AdjacentRows))
         .build();
         let context = SessionContext::new_with_state(state);
         let schemas = Arc::new(MemoryCatalogProvider::new());

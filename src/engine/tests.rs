@@ -61,3 +61,40 @@ async fn expressions_mean_what_redshift_means() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
+fn scattered(seed: u64, rows: u64) -> String {
+    let mut state = seed;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let value = |number: u64| if number == 0 { "NULL".to_owned() } else { format!("'v{number}'") };
+    let selects: Vec<String> = (0..rows)
+        .map(|n| format!("SELECT {n} AS n, CAST({} AS VARCHAR) AS k, {} AS o, CAST({} AS VARCHAR) AS v", value(next(5)), next(4), value(next(3))))
+        .collect();
+    selects.join(" UNION ALL ")
+}
+
+#[tokio::test]
+async fn adjacent_rows_are_those_of_the_plain_window_operator() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for seed in 0..24 {
+        let table = scattered(seed, 1 + seed * 2);
+        // A default makes DataFusion's own operator work; no value is equal to it.
+        let windows = |default: &str| {
+            format!(
+                "SELECT n, NULLIF(LAG(v{default}) OVER w, '-'), NULLIF(LEAD(v{default}) OVER w, '-'), ROW_NUMBER() OVER w, NULLIF(LEAD(v{default}) OVER back, '-')
+                 FROM ({table}) AS t WINDOW w AS (PARTITION BY k ORDER BY o, n), back AS (PARTITION BY k ORDER BY o DESC, n DESC) ORDER BY n"
+            )
+        };
+        let limits = Limits { memory: 64 << 20, threads: 2, spill: folder.path().into(), batch_size: 1 + seed as usize % 5 };
+        let context = SessionFactory::new(limits).unwrap().session("shop", JoinPreference::Hash);
+        let found = rows(&context, &windows("")).await.unwrap();
+        assert_eq!(found, rows(&context, &windows(", 1, '-'")).await.unwrap(), "seed {seed}");
+        let shown = rows(&context, &format!("EXPLAIN {}", windows(""))).await.unwrap().concat().concat();
+        assert!(shown.contains("AdjacentRowsExec") && !shown.contains("BoundedWindowAggExec"), "{shown}");
+        let shown = rows(&context, &format!("EXPLAIN {}", windows(", 1, '-'"))).await.unwrap().concat().concat();
+        assert!(shown.contains("BoundedWindowAggExec"), "{shown}");
+    }
+}
