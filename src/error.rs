@@ -80,6 +80,7 @@ struct Inner {
     hint: Option<String>,
     cause: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
     also: Vec<Error>,
+    sqlstate: Option<&'static str>,
 }
 
 /// See the module's text.
@@ -88,7 +89,15 @@ pub struct Error(Box<Inner>);
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), place: None, hint: None, cause: None, also: Vec::new() }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            place: None,
+            hint: None,
+            cause: None,
+            also: Vec::new(),
+            sqlstate: None,
+        }))
     }
     pub fn bug(message: impl Into<String>) -> Self {
         Self::new(Kind::Bug, message)
@@ -140,6 +149,12 @@ impl Error {
         self.0.also.extend(others);
         self
     }
+    /// What SQL clients are told, for errors about a statement.
+    #[must_use]
+    pub fn sqlstate(mut self, state: &'static str) -> Self {
+        self.0.sqlstate = Some(state);
+        self
+    }
     /// The first of several errors, carrying the rest; `Ok` where there is none.
     pub fn all(errors: impl IntoIterator<Item = Error>) -> Result<()> {
         let mut errors = errors.into_iter();
@@ -160,6 +175,9 @@ impl Error {
     }
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+    pub fn sqlstate_code(&self) -> Option<&'static str> {
+        self.0.sqlstate
     }
     /// The marked place as `(file, line, column)`.
     pub fn place(&self) -> Option<(&str, usize, usize)> {

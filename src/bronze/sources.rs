@@ -109,7 +109,7 @@ fn entity_of(project: &Project, path: &str) -> Option<String> {
             .map(|entity| entity.as_str())
             .filter(|entity| {
                 stem.strip_prefix(entity)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '=']))
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| !c.is_alphanumeric()))
             })
             // `order_items` before `order`.
             .max_by_key(|entity| entity.len())
@@ -138,7 +138,13 @@ fn walk(given: &Path) -> Result<Vec<(String, Place)>> {
                 folders.push(path);
                 continue;
             }
-            let target = std::fs::metadata(&path).map_err(|e| error::io("read", &path, e))?;
+            let target = std::fs::metadata(&path).map_err(|e| {
+                if kind.is_symlink() {
+                    let link = format!("`{}` is a link that leads nowhere", path.display());
+                    return Error::input(link).cause(e).hint("remove it, or land the files that it should lead to");
+                }
+                error::io("read", &path, e)
+            })?;
             if target.is_file() {
                 found.push((path.to_string_lossy().into_owned(), Place::File(path)));
             } else {

@@ -32,6 +32,8 @@ pub(super) struct RunArgs {
 
 /// Make every table anew from raw, into a new snapshot with the same rows.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt rebuild --wait 10m")]
 pub(super) struct RebuildArgs {
     #[command(flatten)]
     pub(super) wait: Wait,

@@ -23,6 +23,9 @@ pub(super) struct SnapshotsArgs {
 
 /// List the tables of the newest snapshot.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt tables
+  smelt tables --at 12 --json")]
 pub(super) struct TablesArgs {
     /// Of this snapshot instead.
     #[arg(long, value_name = "SNAPSHOT")]
@@ -33,6 +36,9 @@ pub(super) struct TablesArgs {
 ///
 /// Batches that landed later are pending again: the next run takes them in, unless `--hold` holds them.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt rollback 11
+  smelt rollback 11 --hold")]
 pub(super) struct RollbackArgs {
     pub(super) snapshot: u64,
     /// Hold the batches that came later.
@@ -44,6 +50,9 @@ pub(super) struct RollbackArgs {
 
 /// Expire old snapshots and delete what nothing needs any more.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt gc --dry-run
+  smelt gc --snapshots 3 --days 1")]
 pub(super) struct GcArgs {
     /// Only say what would be deleted.
     #[arg(long)]

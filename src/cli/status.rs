@@ -32,6 +32,8 @@ pub(super) struct HoldArgs {
 
 /// Let held batches or files in again.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt release 17")]
 pub(super) struct ReleaseArgs {
     /// A batch's number, a file's path in its batch, or its SHA-256.
     pub(super) what: String,

@@ -46,7 +46,9 @@ pub(super) struct AdjacentRows;
 impl PhysicalOptimizerRule for AdjacentRows {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            let replacement = node.downcast_ref::<BoundedWindowAggExec>().and_then(|window| AdjacentRowsExec::instead_of(window, &node));
+            let replacement = node
+                .downcast_ref::<BoundedWindowAggExec>()
+                .and_then(|window| AdjacentRowsExec::instead_of(window, &node));
             Ok(match replacement {
                 Some(adjacent) => Transformed::yes(Arc::new(adjacent) as _),
                 None => Transformed::no(node),
@@ -122,7 +124,10 @@ impl AdjacentRowsExec {
 impl DisplayAs for AdjacentRowsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, exprs: &[Arc<dyn PhysicalExpr>]| {
-            exprs.iter().enumerate().try_for_each(|(index, expr)| write!(f, "{}{expr}", if index == 0 { "" } else { ", " }))
+            exprs
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, expr)| write!(f, "{}{expr}", if index == 0 { "" } else { ", " }))
         };
         f.write_str("AdjacentRowsExec: partition_by=[")?;
         list(f, &self.partition_by)?;
@@ -283,7 +288,8 @@ impl Work {
                 let edge = before.and_then(|before| before.values[index].clone()).unwrap_or_else(nothing);
                 (concat(&[&edge, values])?.slice(0, rows), starts.slice(0, rows))
             } else {
-                let edge = after.and_then(|after| Some(after.values[index].as_ref()?.slice(0, 1))).unwrap_or_else(nothing);
+                let edge =
+                    after.and_then(|after| Some(after.values[index].as_ref()?.slice(0, 1))).unwrap_or_else(nothing);
                 (concat(&[values, &edge])?.slice(1, rows), starts.slice(1, rows))
             };
             columns.push(nullif(&moved, &BooleanArray::new(ends, None))?);

@@ -44,16 +44,19 @@ pub(super) fn parsing(sql: &SqlText, error: &ParserError) -> Error {
         }
     };
     match text.rsplit_once(" at Line: ").and_then(|(message, place)| Some((message, location(place)?))) {
-        Some((message, at)) => {
-            sql.error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(message)).label("here")
-        }
-        None => sql.error(0..1, syntax(text)),
+        Some((message, at)) => sql
+            .error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(message))
+            .label("here")
+            .sqlstate("42601"),
+        None => sql.error(0..1, syntax(text)).sqlstate("42601"),
     }
 }
 
 pub(super) fn tokenizing(sql: &SqlText, error: &TokenizerError) -> Error {
     let at = error.location;
-    sql.error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(&error.message)).label("here")
+    sql.error_at(SqlSpan::new(at, Location::new(at.line, at.column + 1)), syntax(&error.message))
+        .label("here")
+        .sqlstate("42601")
 }
 
 fn syntax(message: &str) -> String {
@@ -91,7 +94,7 @@ pub(crate) fn sql_span(span: Span) -> SqlSpan {
 fn schema(sql: &SqlText, error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let error = at_column(sql, field, format!("there is no column `{}`", field.flat_name()));
+            let error = at_column(sql, field, format!("there is no column `{}`", field.flat_name())).sqlstate("42703");
             let near = nearest(&field.name, valid_fields.iter().map(|column| column.name.as_str()));
             match near {
                 Some(near) => {

@@ -318,7 +318,7 @@ impl Lowering<'_> {
     fn unknown(&mut self, span: Span, name: &str) -> Option<Expr> {
         let names = self.functions.names();
         let known = names.iter().map(String::as_str).chain(REWRITTEN.iter().copied());
-        let error = self.sql.error_at(span, format!("there is no function `{name}`"));
+        let error = self.sql.error_at(span, format!("there is no function `{name}`")).sqlstate("42883");
         self.errors.push(match nearest(name, known) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error,

@@ -77,7 +77,7 @@ fn parse(sql: &SqlText) -> Result<Statement> {
         .find(|token| !matches!(token.token, Token::SemiColon | Token::Whitespace(_) | Token::EOF))
         .map(|token| token.span);
     if let Some(second) = second {
-        return Err(sql.error_at(second, "there is a second statement here").hint("keep one SELECT"));
+        return Err(sql.error_at(second, "there is a second statement here").sqlstate("42601").hint("keep one SELECT"));
     }
     let mut statements = Parser::new(&Redshift)
         .with_tokens_with_locations(tokens)
@@ -101,8 +101,9 @@ fn parse(sql: &SqlText) -> Result<Statement> {
         }
         Some(other) => Err(sql
             .error_at(other.span(), "only SELECT is possible here")
+            .sqlstate("25006")
             .hint("tables change through contracts, models and `smelt run`")),
-        None => Err(sql.error(0..1, "there is no SQL here").hint("write a SELECT")),
+        None => Err(sql.error(0..1, "there is no SQL here").sqlstate("42601").hint("write a SELECT")),
     }
 }
 
@@ -171,7 +172,8 @@ fn tables_exist(state: &SessionState, sql: &SqlText, statement: &mut Statement) 
         if schema.table_exist(&named.table) {
             return None;
         }
-        let error = sql.error_at(named.span, format!("there is no table `{}.{}`", named.schema, named.table));
+        let error =
+            sql.error_at(named.span, format!("there is no table `{}.{}`", named.schema, named.table)).sqlstate("42P01");
         let elsewhere = catalog.schema_names().into_iter().find(|other| {
             *other != named.schema && catalog.schema(other).is_some_and(|schema| schema.table_exist(&named.table))
         });

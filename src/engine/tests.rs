@@ -71,7 +71,14 @@ fn scattered(seed: u64, rows: u64) -> String {
     };
     let value = |number: u64| if number == 0 { "NULL".to_owned() } else { format!("'v{number}'") };
     let selects: Vec<String> = (0..rows)
-        .map(|n| format!("SELECT {n} AS n, CAST({} AS VARCHAR) AS k, {} AS o, CAST({} AS VARCHAR) AS v", value(next(5)), next(4), value(next(3))))
+        .map(|n| {
+            format!(
+                "SELECT {n} AS n, CAST({} AS VARCHAR) AS k, {} AS o, CAST({} AS VARCHAR) AS v",
+                value(next(5)),
+                next(4),
+                value(next(3))
+            )
+        })
         .collect();
     selects.join(" UNION ALL ")
 }
@@ -88,7 +95,8 @@ async fn adjacent_rows_are_those_of_the_plain_window_operator() {
                  FROM ({table}) AS t WINDOW w AS (PARTITION BY k ORDER BY o, n), back AS (PARTITION BY k ORDER BY o DESC, n DESC) ORDER BY n"
             )
         };
-        let limits = Limits { memory: 64 << 20, threads: 2, spill: folder.path().into(), batch_size: 1 + seed as usize % 5 };
+        let limits =
+            Limits { memory: 64 << 20, threads: 2, spill: folder.path().into(), batch_size: 1 + seed as usize % 5 };
         let context = SessionFactory::new(limits).unwrap().session("shop", JoinPreference::Hash);
         let found = rows(&context, &windows("")).await.unwrap();
         assert_eq!(found, rows(&context, &windows(", 1, '-'")).await.unwrap(), "seed {seed}");

@@ -162,11 +162,9 @@ impl Drop for Lease {
         }
         let (lake, fence) = (self.lake.clone(), self.fence);
         let record = Record { released: true, ..self.record.clone() };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = lake.overwrite_json(&layout::lease(fence), &record).await;
-            });
-        }
+        super::store::finish(async move {
+            let _ = lake.overwrite_json(&layout::lease(fence), &record).await;
+        });
     }
 }
 

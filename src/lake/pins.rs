@@ -39,12 +39,9 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.renewing.abort();
         let (lake, path) = (self.lake.clone(), self.path.clone());
-        // Without a runtime the process is ending; the pin then expires by itself.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = lake.delete(&path).await;
-            });
-        }
+        super::store::finish(async move {
+            let _ = lake.delete(&path).await;
+        });
     }
 }
 

@@ -90,6 +90,20 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKi
     None
 }
 
+/// Finishes a last request of something that is being dropped: at once where threads allow it,
+/// since the runtime may end next. What cannot be finished expires by itself.
+pub(super) fn finish(request: impl Future<Output = ()> + Send + 'static) {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(|| {
+            let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await });
+        });
+    } else {
+        runtime.spawn(request);
+    }
+}
+
 impl Lake {
     /// Puts bytes under a name that must be free. The same bytes already there count as created:
     /// a retried put whose first answer was lost must not look like a lost race.

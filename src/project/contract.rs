@@ -412,7 +412,14 @@ fn read(document: &Document) -> Result<Contract> {
 fn conforms(document: &Document) -> Result<()> {
     let validator = ODCS.as_ref().map_err(|e| Error::bug(format!("the ODCS schema does not compile: {e}")))?;
     Error::all(validator.iter_errors(&document.value).map(|violation| {
-        let pointer = violation.instance_path().to_string();
+        use jsonschema::error::ValidationErrorKind as Violation;
+        let mut pointer = violation.instance_path().to_string();
+        if let Violation::AdditionalProperties { unexpected } | Violation::UnevaluatedProperties { unexpected } =
+            violation.kind()
+            && let Some(name) = unexpected.first()
+        {
+            pointer = format!("{pointer}/{}", escape(name));
+        }
         document.error(&pointer, format!("`{}` is not a valid ODCS v3.1 contract: {violation}", document.file.name()))
     }))
 }

@@ -75,16 +75,20 @@ impl From<SqlError> for Error {
 /// A warehouse that does not answer.
 impl From<Error> for SqlError {
     fn from(error: Error) -> Self {
-        let state = match error.kind() {
-            Kind::Input => "22023",
-            Kind::Data => "XX001",
-            Kind::Bug => "XX000",
-            Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown => "58030",
-        };
-        let mut built = Self::new(state, error.message());
-        built.hint = error.hint_text().map(str::to_owned);
-        built
+        from_ours(&error)
     }
+}
+
+fn from_ours(error: &Error) -> SqlError {
+    let state = error.sqlstate_code().unwrap_or(match error.kind() {
+        Kind::Input => "22023",
+        Kind::Data => "XX001",
+        Kind::Bug => "XX000",
+        Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown => "58030",
+    });
+    let mut built = SqlError::new(state, error.message());
+    built.hint = error.hint_text().map(str::to_owned);
+    built
 }
 
 const UNDEFINED_TABLE: &str = "42P01";
@@ -124,9 +128,7 @@ fn sort_external(inner: &(dyn std::error::Error + Send + Sync + 'static), outer:
     if let Some(error) = inner.downcast_ref::<SqlError>() {
         error.clone()
     } else if let Some(error) = inner.downcast_ref::<Error>() {
-        let mut built = SqlError::new("XX001", error.message());
-        built.hint = error.hint_text().map(str::to_owned);
-        built
+        from_ours(error)
     } else if let Some(error) = inner.downcast_ref::<DataFusionError>() {
         sort(error)
     } else if let Some(error) = inner.downcast_ref::<Arc<DataFusionError>>() {

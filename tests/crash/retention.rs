@@ -56,7 +56,7 @@ async fn many_runs_leave_what_retention_protects_and_nothing_else() {
     let kept = protected.len();
     for (table, log) in logs(&site) {
         // Versions since the last checkpoint before the oldest that is kept, checkpoints, and their pointer.
-        assert!(log.len() <= kept + 10 + kept / 10 + 3, "the log of {table} has {} files", log.len());
+        assert!(log.len() <= kept + 10 + kept / 10 + 3, "the log of {} has {} files", table.display(), log.len());
     }
 
     for expired in [1, middle] {
@@ -76,7 +76,12 @@ async fn many_runs_leave_what_retention_protects_and_nothing_else() {
     site.tidy().await.unwrap();
     process.see_newest().await.unwrap().same_as(&published[&SnapshotId(runs)]).unwrap();
     for (table, log) in logs(&site) {
-        assert!(log.len() <= 14, "with one snapshot kept, the log of {table} still has {} files", log.len());
+        assert!(
+            log.len() <= 14,
+            "with one snapshot kept, the log of {} still has {} files",
+            table.display(),
+            log.len()
+        );
     }
     let runs_kept = site.files_in("_smelt/runs").into_iter().filter_map(|path| path.iter().nth(2).map(PathBuf::from));
     let runs_kept: BTreeSet<PathBuf> = runs_kept.collect();

@@ -85,7 +85,7 @@ impl Site {
 
     /// A process whose requests meet their fate.
     pub(crate) fn meddled(&self, fate: &Arc<impl Fate + 'static>) -> Process {
-        let fate: Arc<dyn Fate> = Arc::<_>::clone(fate);
+        let fate: Arc<dyn Fate> = fate.clone();
         let store = MeddledStore::new(self.undisturbed().store(), fate);
         let shown = self.path().to_string_lossy();
         self.process_on(Lake::on(Arc::new(store), Zones::default(), Arc::<ShiftedClock>::clone(&self.clock), shown))

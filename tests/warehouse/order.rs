@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{
     contents::{Contents, assert_equal},
-    shop::Shop,
+    shop::{ENTITIES, Shop},
     simulated::Simulation,
     size::by_size,
 };
@@ -29,7 +29,7 @@ fn seeds() -> std::ops::Range<u64> {
 
 /// A published warehouse of files that came one by one, a run after every so many.
 fn warehouse(files: &[PathBuf], files_a_run: usize) -> Shop {
-    let shop = Shop::new();
+    let shop = Shop::patient();
     for files in files.chunks(files_a_run) {
         for file in files {
             shop.smelt(["ingest", &file.to_string_lossy()]).ok();
@@ -60,7 +60,7 @@ fn day_by_day_equals_one_run_equals_a_rebuild() {
         assert_equal(("day by day", &incremental), ("one run", &at_once.contents()), &simulation.to_string());
         by_day.smelt(["rebuild"]).ok();
         assert_equal(("day by day", &incremental), ("rebuilt", &by_day.contents()), &simulation.to_string());
-        for entity in ["customers", "products", "orders", "order_items", "payments", "shipments"] {
+        for entity in ENTITIES {
             assert_eq!(by_day.totals(entity), at_once.totals(entity), "{simulation}: totals of {entity}");
         }
     }
@@ -107,9 +107,8 @@ fn repeated(file: &std::path::Path, folder: &std::path::Path, number: usize) -> 
 
 /// The entity a simulated file belongs to: by its name, or in the history by its folder's.
 fn entity(file: &std::path::Path) -> String {
-    let known = ["customers", "products", "order_items", "orders", "payments", "shipments"];
     let parts = file.iter().rev().map(|part| part.to_string_lossy().into_owned());
-    let found = parts.flat_map(|part| known.into_iter().find(|entity| part.starts_with(entity))).next();
+    let found = parts.flat_map(|part| ENTITIES.into_iter().find(|entity| part.starts_with(entity))).next();
     found.unwrap_or_else(|| panic!("no entity in {}", file.display())).to_owned()
 }
 

@@ -15,6 +15,9 @@ use crate::ran::{Fault, Ran};
 
 pub(crate) const SMELT: &str = env!("CARGO_BIN_EXE_smelt");
 
+/// The reference project's entities.
+pub(crate) const ENTITIES: [&str; 6] = ["customers", "products", "orders", "order_items", "payments", "shipments"];
+
 /// The reference project, as `smelt init` writes it.
 pub(crate) struct Shop {
     folder: TempDir,
@@ -28,6 +31,15 @@ impl Shop {
     pub(crate) fn new() -> Self {
         let shop = Self { folder: tempfile::tempdir().unwrap() };
         shop.smelt(["init", "."]).ok();
+        shop
+    }
+
+    /// The same with contracts that never call a source stale: not every entity will land.
+    pub(crate) fn patient() -> Self {
+        let shop = Self::new();
+        for entity in ENTITIES {
+            shop.edit(&format!("contracts/{entity}.odcs.yaml"), "property: freshness", "property: latency");
+        }
         shop
     }
 
@@ -140,14 +152,14 @@ impl Shop {
         }
     }
 
-    /// All that the lake holds, but for leases: taking one is no change to the warehouse.
+    /// All that the lake holds, but for the leases and pins of those who write and read it.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.lake()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                if path.is_dir() && !path.ends_with("_smelt/lease") {
+                if path.is_dir() && !path.ends_with("_smelt/lease") && !path.ends_with("_smelt/pins") {
                     folders.push(path);
                 } else if path.is_file() {
                     let digest = Sha256::digest(fs::read(&path).unwrap());

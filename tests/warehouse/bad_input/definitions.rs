@@ -195,10 +195,10 @@ const WHEN_RUN: &[Slip] = &[
         hint: "did you mean `payment_method`?",
     },
     Slip {
-        scenario: "a sum of floats, which depends on the order of addition",
+        scenario: "a mean of floats, which depends on the order of addition",
         file: "models/marts/customer_lifetime.sql",
-        from: "CAST(SUM(orders.net_amount) AS DECIMAL(18, 2)) AS net_amount",
-        to: "CAST(SUM(CAST(orders.net_amount AS FLOAT)) AS DECIMAL(18, 2)) AS net_amount",
+        from: "COUNT(*) AS order_count",
+        to: "AVG(CAST(orders.net_amount AS FLOAT)) AS order_count",
         says: "over floats",
         line: "AS FLOAT",
         hint: "cast to DECIMAL",

@@ -143,7 +143,7 @@ impl Drop for SmallDisk {
 /// strikes; readers read on, and once there is space the next run works.
 #[test]
 fn a_full_disk_fails_the_run_and_the_next_one_works() {
-    let shop = Shop::new();
+    let shop = Shop::patient();
     let Some(disk) = SmallDisk::mount(&shop.lake(), 8) else { return };
     for (name, records) in
         [("orders.jsonl", order("o1", "2025-01-05")), ("inbox/orders-2.jsonl", order("o2", "2025-01-05"))]
@@ -151,7 +151,7 @@ fn a_full_disk_fails_the_run_and_the_next_one_works() {
         shop.write(name, records);
     }
     shop.smelt(["ingest", "orders.jsonl"]).ok();
-    shop.smelt(["run"]).exits(0);
+    shop.smelt(["run"]).ok();
     let full = |arguments: &[&str], free: u64| {
         let before = shop.fingerprint();
         disk.fill(free);
@@ -236,7 +236,7 @@ fn a_second_run_says_who_holds_the_lock_or_waits() {
 
     let before = shop.snapshots().len();
     thread::scope(|scope| {
-        let second = scope.spawn(|| shop.smelt(["run", "--wait", "5m"]));
+        let second = scope.spawn(|| shop.smelt(["rebuild", "--wait", "5m"]));
         thread::sleep(Duration::from_millis(300));
         assert!(!second.is_finished(), "it did not wait");
         assert!(first.goes_on(), "the first run fails");
