@@ -84,7 +84,10 @@ fn with_place(sql: &SqlText, diagnostic: &Diagnostic, error: Error) -> Error {
     if let Some(hint) = error.hint_text().map(str::to_owned).or(help) {
         placed = placed.hint(hint);
     }
-    placed
+    match error.sqlstate_code() {
+        Some(state) => placed.sqlstate(state),
+        None => placed,
+    }
 }
 
 pub(crate) fn sql_span(span: Span) -> SqlSpan {

@@ -193,7 +193,8 @@ impl Lake {
                 .hint(format!("restore the file from a backup, or `smelt rollback {}`", id.0.saturating_sub(1)))
         })?;
         if snapshot.id != id {
-            return Err(Error::data(format!("`{path}` is damaged: it says it is snapshot {}", snapshot.id)));
+            return Err(Error::data(format!("`{path}` is damaged: it says it is snapshot {}", snapshot.id))
+                .hint("restore the file from a backup"));
         }
         Ok(Some(snapshot))
     }

@@ -153,7 +153,13 @@ fn convert(
                     }
                 };
                 let below = format!("{pointer}/{}", escape(&name));
-                let value = convert(item, below, spans, byte)?;
+                let value = convert(item, below.clone(), spans, byte)?;
+                // A block begins below its key; what is wrong with it is told at the key.
+                if !matches!(item.data, YamlData::Value(_))
+                    && let Some(span) = spans.get_mut(&below)
+                {
+                    span.start = byte(key.span.start.index());
+                }
                 map.insert(name, value);
             }
             Value::Object(map)

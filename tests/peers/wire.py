@@ -24,7 +24,7 @@ import psycopg
 import redshift_connector
 
 LONG = """select count(*) from fact_order_items a, fact_order_items b, fact_order_items c
-          where a.net_amount + b.net_amount = c.net_amount"""
+          where a.net_amount * b.net_amount < c.net_amount"""
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--host", default="127.0.0.1")
