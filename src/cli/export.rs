@@ -20,27 +20,33 @@ use crate::{
   smelt export out                                all gold tables
   smelt export out --tables fact_orders,dim_date
   smelt export out --all --at 12                  staging too, as of snapshot 12")]
-pub struct ExportArgs {
+pub(super) struct ExportArgs {
     /// The folder to write to; it must be empty or not exist.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Only these tables.
     #[arg(long, value_delimiter = ',', value_name = "TABLE", conflicts_with = "all")]
-    pub tables: Vec<String>,
+    pub(super) tables: Vec<String>,
     /// Also the tables of staging.
     #[arg(long)]
-    pub all: bool,
+    pub(super) all: bool,
     /// Write into a folder that is not empty, replacing these tables in it.
     #[arg(long)]
-    pub force: bool,
+    pub(super) force: bool,
     /// Export this snapshot instead of the newest.
     #[arg(long, value_name = "SNAPSHOT")]
-    pub at: Option<u64>,
+    pub(super) at: Option<u64>,
 }
 
 /// # Errors
 /// `Input` for an unknown table or a folder that is not empty; `Unavailable` where Ctrl-C stopped it.
-pub async fn run(args: ExportArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
-    let options = ExportOptions { folder: args.folder, tables: args.tables, all: args.all, force: args.force, part_bytes: PART_BYTES };
+pub(super) async fn run(args: ExportArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+    let options = ExportOptions {
+        folder: args.folder,
+        tables: args.tables,
+        all: args.all,
+        force: args.force,
+        part_bytes: PART_BYTES,
+    };
     let exporting = async {
         let view = view(warehouse, args.at).await?;
         let tables = export(&view, engine.as_ref(), &options, |table| {

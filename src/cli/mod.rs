@@ -1,9 +1,19 @@
 //! The commands that people type: their arguments, and what each does with them.
 
-pub mod export;
-pub mod query;
-pub mod serve;
-pub mod shell;
+mod app;
+mod context;
+mod demo;
+mod export;
+mod ingest;
+mod init;
+mod quarantine;
+mod query;
+mod run;
+mod serve;
+mod shell;
+mod simulate;
+mod snapshots;
+mod status;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -16,6 +26,8 @@ use crate::{
     serve::{View, Warehouse},
 };
 
+pub use app::main;
+
 /// The stack of the runtime's threads. A planner goes as deep as a statement is long; with this it comes
 /// back from every statement that is let through to it.
 const STACK_BYTES: usize = 16 << 20;
@@ -24,7 +36,7 @@ const STACK_BYTES: usize = 16 << 20;
 ///
 /// # Errors
 /// `Unavailable` where the system gives no threads.
-pub fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {
         builder.worker_threads(threads);

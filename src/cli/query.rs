@@ -26,38 +26,38 @@ use crate::{
   smelt query -o orders.parquet \"select * from fact_orders where ordered_at >= '2024-01-01'\"
   smelt query --at 12 -f report.sql
   echo 'select 1' | smelt query")]
-pub struct QueryArgs {
+pub(super) struct QueryArgs {
     /// The SQL; left out, it is read from standard input.
-    pub sql: Option<String>,
+    pub(super) sql: Option<String>,
     /// Read the SQL from a file.
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "sql")]
-    pub file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// How the answer is written [default: table, or what the output file's name says].
     #[arg(short = 'F', long, value_enum)]
-    pub format: Option<Format>,
+    pub(super) format: Option<Format>,
     /// Write the answer to a file, which must not exist yet.
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Replace the output file if it exists.
     #[arg(long, requires = "output")]
-    pub force: bool,
+    pub(super) force: bool,
     /// Ask this snapshot instead of the newest.
     #[arg(long, value_name = "SNAPSHOT")]
-    pub at: Option<u64>,
+    pub(super) at: Option<u64>,
     /// Show rows as records, one line a column.
     #[arg(short = 'x', long)]
-    pub expanded: bool,
+    pub(super) expanded: bool,
 }
 
 /// # Errors
 /// Those of the statement; of the output file; `Unavailable` where Ctrl-C stopped it.
-pub async fn run(args: QueryArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(args: QueryArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
     let sql = text(&args)?;
     let statement = only(&sql)?;
     let format = format(&args)?;
     let answering = async {
         let questions = Questions::new(view(warehouse, args.at).await?, engine)?;
-        let answer = questions.ask(&statement).await?;
+        let answer = questions.ask(&statement).await.map_err(|error| error.in_statement(&statement))?;
         let layout = if args.expanded { Layout::Records } else { Layout::Fit };
         let Some(place) = &args.output else {
             write(answer, format, page(layout), &mut io::stdout()).await?;
@@ -83,7 +83,8 @@ fn text(args: &QueryArgs) -> Result<String> {
         return std::fs::read_to_string(path).map_err(|error| error::io("read", path, error));
     }
     if io::stdin().is_terminal() {
-        return Err(Error::input("there is no SQL to ask").hint("write it in quotes, name a file with `-f`, or start `smelt shell`"));
+        return Err(Error::input("there is no SQL to ask")
+            .hint("write it in quotes, name a file with `-f`, or start `smelt shell`"));
     }
     let mut sql = String::new();
     io::stdin().read_to_string(&mut sql).map_err(|error| Error::input("standard input is not text").cause(error))?;

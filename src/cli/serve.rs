@@ -19,29 +19,29 @@ use crate::{
   smelt serve
   psql -h 127.0.0.1 -p 5439 -d NAME               NAME is the project's name
   SMELT_PASSWORD=... smelt serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem")]
-pub struct ServeArgs {
+pub(super) struct ServeArgs {
     /// The address to listen on.
     #[arg(long)]
-    pub host: Option<String>,
+    pub(super) host: Option<String>,
     #[arg(long, short)]
-    pub port: Option<u16>,
+    pub(super) port: Option<u16>,
     /// The name clients log in with where a password is set.
     #[arg(long)]
-    pub user: Option<String>,
+    pub(super) user: Option<String>,
     /// A file that holds the password.
     #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
     /// Certificate chain, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
+    pub(super) tls_cert: Option<PathBuf>,
     /// The certificate's private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
     /// Longest time one statement may take, in seconds; 0 is no limit.
     #[arg(long, value_name = "SECONDS")]
-    pub statement_timeout: Option<u64>,
+    pub(super) statement_timeout: Option<u64>,
     #[arg(long, value_name = "N")]
-    pub max_connections: Option<usize>,
+    pub(super) max_connections: Option<usize>,
 }
 
 impl ServeArgs {
@@ -49,7 +49,7 @@ impl ServeArgs {
     ///
     /// # Errors
     /// `Input` for a password that cannot be read or is empty.
-    pub fn options(&self, settings: &Serve, database: &str) -> Result<ServeOptions> {
+    pub(super) fn options(&self, settings: &Serve, database: &str) -> Result<ServeOptions> {
         let mut options = ServeOptions::new(settings, database);
         let set = |value: &Option<String>, place: &mut String| {
             if let Some(value) = value {
@@ -88,13 +88,20 @@ impl ServeArgs {
 ///
 /// # Errors
 /// `Input` for options that cannot work, `Unavailable` where the address is taken.
-pub async fn run(options: ServeOptions, warehouse: Arc<dyn Warehouse>, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    options: ServeOptions,
+    warehouse: Arc<dyn Warehouse>,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     let stop = stop()?;
     let (database, open, tls) = (options.database.clone(), options.password.is_none(), options.tls.is_some());
     let exposed = !options.is_loopback() && !tls;
     let server = Server::bind(options, Arc::clone(&warehouse), engine).await?;
     let address = server.address()?;
-    eprintln!("serving snapshot {} at postgresql://{address}/{database}", warehouse.newest().await?.snapshot);
+    match warehouse.newest().await {
+        Ok(view) => eprintln!("serving snapshot {} at postgresql://{address}/{database}", view.snapshot),
+        Err(error) => eprintln!("listening at postgresql://{address}/{database}: {error}"),
+    }
     if open {
         eprintln!("no password is asked for: only this machine can connect");
     }

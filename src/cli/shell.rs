@@ -19,16 +19,21 @@ use crate::{
   smelt shell
   smelt shell --at 12
   smelt shell < report.sql")]
-pub struct ShellArgs {
+pub(super) struct ShellArgs {
     /// Ask this snapshot instead of the newest.
     #[arg(long, value_name = "SNAPSHOT")]
-    pub at: Option<u64>,
+    pub(super) at: Option<u64>,
 }
 
 /// `project` is the project's folder, where the history is kept.
 ///
 /// # Errors
 /// Those of the terminal; of a piped statement.
-pub async fn run(args: ShellArgs, project: &Path, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    args: ShellArgs,
+    project: &Path,
+    warehouse: &dyn Warehouse,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     Shell::new(warehouse, engine, args.at, page).run(&project.join(".smelt").join("history")).await
 }

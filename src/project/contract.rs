@@ -8,8 +8,8 @@
 //! | schema | `nullTexts` | texts that mean NULL, compared after trimming | `''` only |
 //! | schema | `version` | the column that orders the versions of a key | `updated_at` |
 //! | schema | `history` | keep every version for type-2 dimensions | `false` |
-//! | schema | `sortKey` | columns that cluster the table | the primary key |
 //! | schema | `csv` | `{delimiter, quote}` | `,` and `"` |
+//! | schema | `waitsFor` | `{column, entity}`: current rows without that row are counted as waiting | none |
 //! | property | `normaliser` | how a value is cleaned | by `logicalType` |
 //! | property | `aliases` | spellings of a status, from: to | none |
 //! | property | `default` | the text that replaces NULL | none |
@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use smelt_clean::{ColumnSpec, CsvDialect, EntitySpec, Kind};
 
 use super::{Document, escape, files_below};
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, SourceFile, nearest};
 
 /// The name of a source entity, such as `orders`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,11 +60,13 @@ pub struct Contract {
     pub spec: EntitySpec,
     /// Whether every version is kept in `<table>_history` and `<table>_tombstones`.
     pub history: bool,
-    /// Indices into the spec's columns.
-    pub sort_key: Vec<usize>,
     pub csv: CsvDialect,
     pub freshness: Option<Freshness>,
     pub quality: Vec<QualityRule>,
+    /// What current rows wait for, which the run report counts.
+    pub waits_for: Option<WaitsFor>,
+    /// The file's text, for complaints that come later.
+    pub source: SourceFile,
     /// Changes exactly when the entity's rows might: then it is replayed from raw.
     pub fingerprint: String,
 }
@@ -82,6 +84,17 @@ pub struct QualityRule {
     pub column: Option<String>,
     pub check: RuleCheck,
     pub severity: Severity,
+    /// Where the contract says it, in bytes of the file.
+    pub span: std::ops::Range<usize>,
+}
+
+/// An entity whose rows wait for a row of another, as items do for their order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitsFor {
+    /// The column that holds the other's key.
+    pub column: String,
+    pub entity: String,
 }
 
 /// What is counted, and how many are allowed.
@@ -110,8 +123,7 @@ pub enum Severity {
 const SILVER_SEMANTICS: u32 = 1;
 
 static ODCS: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-    let schema: Value =
-        serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
+    let schema: Value = serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
     jsonschema::validator_for(&schema).map_err(|e| e.to_string())
 });
 
@@ -229,9 +241,8 @@ struct ObjectSettings {
     version: Option<String>,
     #[serde(default)]
     history: bool,
-    #[serde(default)]
-    sort_key: Vec<String>,
     csv: Option<CsvSettings>,
+    waits_for: Option<WaitsFor>,
 }
 
 #[derive(Deserialize)]
@@ -289,8 +300,10 @@ fn read(document: &Document) -> Result<Contract> {
                 .hint("add `team: {members: [{username: you@example.com, role: owner}]}`")
         })?;
     let [object] = written.schema.as_slice() else {
-        return Err(document
-            .error("/schema", format!("`{name}` describes {} objects; a contract is for one entity", written.schema.len())));
+        return Err(document.error(
+            "/schema",
+            format!("`{name}` describes {} objects; a contract is for one entity", written.schema.len()),
+        ));
     };
     let settings: ObjectSettings = custom_properties(document, "/schema/0")?;
 
@@ -323,6 +336,7 @@ fn read(document: &Document) -> Result<Contract> {
                 column: Some(column.name.clone()),
                 check: RuleCheck::Duplicates { columns: vec![column.name.clone()], at_most: 0 },
                 severity: Severity::Error,
+                span: document.span(&format!("{pointer}/unique")),
             });
         }
         for (rule, written) in column.quality.iter().enumerate() {
@@ -363,11 +377,6 @@ fn read(document: &Document) -> Result<Contract> {
             format!("column `{}` orders the versions of a key, so it must be a timestamp", columns[version].name),
         ));
     }
-    let sort_key = settings
-        .sort_key
-        .iter()
-        .map(|column| position(column, "/schema/0/customProperties"))
-        .collect::<Result<Vec<_>>>()?;
     for &index in key.iter().chain([&version]) {
         columns[index].required = true;
     }
@@ -380,7 +389,7 @@ fn read(document: &Document) -> Result<Contract> {
         }
     }
     let spec = EntitySpec { columns, key, version, null_texts: settings.null_texts };
-    spec.check().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
+    spec.validate().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
     let freshness = freshness(document, &written.sla_properties)?;
     let fingerprint = fingerprint(&spec, settings.history, csv);
     Ok(Contract {
@@ -388,12 +397,13 @@ fn read(document: &Document) -> Result<Contract> {
         file: name.to_owned(),
         owner,
         table: object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name)),
-        sort_key: if sort_key.is_empty() { spec.key.clone() } else { sort_key },
         spec,
         history: settings.history,
         csv,
         freshness,
         quality,
+        waits_for: settings.waits_for,
+        source: document.file.clone(),
         fingerprint,
     })
 }
@@ -447,7 +457,9 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
         }
     };
     if normaliser != Normaliser::Status && !settings.aliases.is_empty() {
-        return Err(document.error(pointer, format!("column `{}` has aliases, which only a `status` can have", column.name)));
+        return Err(
+            document.error(pointer, format!("column `{}` has aliases, which only a `status` can have", column.name))
+        );
     }
     let kind = match normaliser {
         Normaliser::Text => Kind::Text,
@@ -458,7 +470,10 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
         Normaliser::Money => {
             let (precision, scale) = decimal(column.physical_type.as_deref()).ok_or_else(|| {
                 document
-                    .error(&format!("{pointer}/physicalType"), format!("money column `{}` needs its precision and scale", column.name))
+                    .error(
+                        &format!("{pointer}/physicalType"),
+                        format!("money column `{}` needs its precision and scale", column.name),
+                    )
                     .hint("write `physicalType: DECIMAL(18,2)`")
             })?;
             Kind::Money { precision, scale }
@@ -482,7 +497,10 @@ fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Re
             "maximum" => spec.maximum = Some(text(value)),
             other => {
                 return Err(document
-                    .error(&format!("{pointer}/logicalTypeOptions/{}", escape(other)), format!("logicalTypeOptions `{other}` is not enforced by smelt"))
+                    .error(
+                        &format!("{pointer}/logicalTypeOptions/{}", escape(other)),
+                        format!("logicalTypeOptions `{other}` is not enforced by smelt"),
+                    )
                     .hint("use `minimum` or `maximum`, or a quality rule"));
             }
         }
@@ -538,9 +556,8 @@ fn quality_rule(
         .or_else(|| written.must_be_less_than.map(|number| whole(number.ceil() - 1.0)))
         .or_else(|| written.must_be_between.map(|[_, to]| whole(to)))
         .or_else(|| written.must_be.map(whole));
-    let need_column = || {
-        column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")))
-    };
+    let need_column =
+        || column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")));
     let texts = |name: &str| -> Vec<String> {
         written
             .arguments
@@ -580,7 +597,7 @@ fn quality_rule(
         Some(column) => format!("{column}_{metric}"),
         None => metric.to_owned(),
     });
-    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity }))
+    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity, span: document.span(pointer) }))
 }
 
 fn freshness(document: &Document, slas: &[Sla]) -> Result<Option<Freshness>> {
@@ -622,7 +639,7 @@ fn fingerprint(spec: &EntitySpec, history: bool, csv: CsvDialect) -> String {
             column.maximum
         );
     }
-    hex(&Sha256::digest(text))
+    hex_sha256(text.as_bytes())
 }
 
 fn kind_text(kind: &Kind) -> String {
@@ -639,7 +656,12 @@ fn kind_text(kind: &Kind) -> String {
     }
 }
 
-/// Lower-case hex of a digest.
+/// A digest as lower-case hex.
+pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

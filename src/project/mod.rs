@@ -6,6 +6,7 @@
 
 mod contract;
 mod settings;
+pub mod template;
 mod yaml;
 
 use std::{
@@ -13,7 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use contract::{Contract, EntityName, Freshness, QualityRule, RuleCheck, Severity};
+pub use contract::{Contract, EntityName, Freshness, QualityRule, RuleCheck, Severity, WaitsFor};
+pub(crate) use contract::{hex, hex_sha256};
 pub use settings::{Bytes, Retention, Serve, Settings, Target, Zones};
 pub use yaml::{Document, escape};
 

@@ -42,9 +42,8 @@ impl Document {
         let mut spans = HashMap::new();
         let value = match documents.as_slice() {
             [] => Value::Object(Map::new()),
-            [one] => convert(one, String::new(), &mut spans, &byte).map_err(|(message, span)| {
-                Error::input(format!("`{}`: {message}", file.name())).at(&file, span)
-            })?,
+            [one] => convert(one, String::new(), &mut spans, &byte)
+                .map_err(|(message, span)| Error::input(format!("`{}`: {message}", file.name())).at(&file, span))?,
             [_, second, ..] => {
                 let at = byte(second.span.start.index());
                 return Err(Error::input(format!("`{}` holds several YAML documents", file.name()))
@@ -94,9 +93,10 @@ impl Document {
             let text = e.inner().to_string();
             let mut built = self.error(&at, format!("`{}`: {text}", self.file.name()));
             if let Some(unknown) = quoted(&text, "unknown field `").or_else(|| quoted(&text, "unknown variant `")) {
-                let known: Vec<&str> = text.split("expected").nth(1).map_or_else(Vec::new, |list| {
-                    list.split('`').skip(1).step_by(2).collect()
-                });
+                let known: Vec<&str> = text
+                    .split("expected")
+                    .nth(1)
+                    .map_or_else(Vec::new, |list| list.split('`').skip(1).step_by(2).collect());
                 if let Some(name) = nearest(unknown, known.iter().copied()) {
                     built = built.hint(format!("did you mean `{name}`?"));
                 }
@@ -130,9 +130,7 @@ fn convert(
             Scalar::Null => Value::Null,
             Scalar::Boolean(value) => Value::Bool(*value),
             Scalar::Integer(value) => Value::from(*value),
-            Scalar::FloatingPoint(value) => {
-                serde_json::Number::from_f64(value.0).map_or(Value::Null, Value::Number)
-            }
+            Scalar::FloatingPoint(value) => serde_json::Number::from_f64(value.0).map_or(Value::Null, Value::Number),
             Scalar::String(value) => Value::String(value.to_string()),
         },
         YamlData::Sequence(items) => Value::Array(

@@ -92,7 +92,9 @@ pub(super) async fn write(
     let count = *rows;
     let unit = if count == 1 { "row" } else { "rows" };
     if left_out {
-        out.push_str(&format!("(the first {count} {unit}; there are more: add a LIMIT, or write them to a file with -o)\n"));
+        out.push_str(&format!(
+            "(the first {count} {unit}; there are more: add a LIMIT, or write them to a file with -o)\n"
+        ));
     } else {
         out.push_str(&format!("({count} {unit})\n"));
     }

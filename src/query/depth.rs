@@ -39,7 +39,11 @@ fn weight(tokens: &[Token]) -> usize {
                 0
             }
             Token::Comma => {
-                if in_from.last() == Some(&true) { JOIN } else { 0 }
+                if in_from.last() == Some(&true) {
+                    JOIN
+                } else {
+                    0
+                }
             }
             Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_uppercase().as_str() {
                 "FROM" => {

@@ -91,16 +91,14 @@ fn chosen<'a>(view: &'a View, options: &ExportOptions) -> Result<Vec<&'a ViewTab
 }
 
 fn find<'a>(view: &'a View, name: &str) -> Result<&'a ViewTable> {
-    view.table(name)
-        .or_else(|| view.tables.iter().find(|table| table.name == name))
-        .ok_or_else(|| {
-            let error = Error::input(format!("snapshot {} has no table `{name}`", view.snapshot));
-            let bare = name.rsplit('.').next().unwrap_or(name);
-            match nearest(bare, view.tables.iter().map(|table| table.name.as_str())) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error,
-            }
-        })
+    view.table(name).or_else(|| view.tables.iter().find(|table| table.name == name)).ok_or_else(|| {
+        let error = Error::input(format!("snapshot {} has no table `{name}`", view.snapshot));
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        match nearest(bare, view.tables.iter().map(|table| table.name.as_str())) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        }
+    })
 }
 
 /// An empty folder, or one the user lets us write into; without what a dead export left.
@@ -176,7 +174,10 @@ impl Part {
     fn close(mut self) -> Result<u64> {
         self.writer.finish().map_err(|error| failed(&self.path, error))?;
         let file = self.writer.inner();
-        file.sync_all().and_then(|()| file.metadata()).map(|meta| meta.len()).map_err(|error| error::io("write", &self.path, error))
+        file.sync_all()
+            .and_then(|()| file.metadata())
+            .map(|meta| meta.len())
+            .map_err(|error| error::io("write", &self.path, error))
     }
 }
 

@@ -55,7 +55,8 @@ impl NewFile {
 }
 
 fn taken(place: &Path) -> Error {
-    Error::input(format!("`{}` exists already", place.display())).hint("name another file, or replace it with `--force`")
+    Error::input(format!("`{}` exists already", place.display()))
+        .hint("name another file, or replace it with `--force`")
 }
 
 impl Write for NewFile {

@@ -202,8 +202,10 @@ fn json_text(text: &str) -> String {
 
 /// The properties every Parquet file of ours has.
 pub(super) fn parquet_options() -> ArrowWriterOptions {
-    let properties =
-        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).set_created_by(CREATOR.to_owned()).build();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_created_by(CREATOR.to_owned())
+        .build();
     // Readers take the types from Parquet's own schema; Arrow's would only tell how we held the rows.
     ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true)
 }

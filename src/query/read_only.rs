@@ -31,9 +31,15 @@ pub fn read_only(plan: &LogicalPlan) -> Result<(), SqlError> {
 
 fn judge(node: &LogicalPlan) -> Option<SqlError> {
     match node {
-        LogicalPlan::Dml(_) => Some(SqlError::new("25006", "changes to rows are refused: published snapshots are read only")),
-        LogicalPlan::Ddl(_) => Some(SqlError::new("25006", "new or changed tables are refused: published snapshots are read only")),
-        LogicalPlan::Copy(_) => Some(SqlError::new("42501", "COPY is refused: SQL reaches published tables only, never files")),
+        LogicalPlan::Dml(_) => {
+            Some(SqlError::new("25006", "changes to rows are refused: published snapshots are read only"))
+        }
+        LogicalPlan::Ddl(_) => {
+            Some(SqlError::new("25006", "new or changed tables are refused: published snapshots are read only"))
+        }
+        LogicalPlan::Copy(_) => {
+            Some(SqlError::new("42501", "COPY is refused: SQL reaches published tables only, never files"))
+        }
         LogicalPlan::Statement(statement) => {
             Some(SqlError::new("42501", format!("{} is refused: it would change the engine", statement.name())))
         }

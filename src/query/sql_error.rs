@@ -11,8 +11,9 @@ use datafusion::{
     error::DataFusionError,
 };
 
+use super::Statement;
 use crate::{
-    error::{Error, Kind, nearest},
+    error::{Error, Kind, SourceFile, nearest},
     serve::{DEFAULT_SCHEMA, View},
 };
 
@@ -23,17 +24,29 @@ pub struct SqlError {
     pub state: &'static str,
     pub message: String,
     pub hint: Option<String>,
+    /// Where in the statement's text it is about: line and column, from 1.
+    pub place: Option<(usize, usize)>,
 }
 
 impl SqlError {
     pub fn new(state: &'static str, message: impl Into<String>) -> Self {
-        Self { state, message: message.into(), hint: None }
+        Self { state, message: message.into(), hint: None, place: None }
     }
 
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The error as commands report it, pointing into the statement.
+    pub fn in_statement(self, statement: &Statement<'_>) -> Error {
+        let place = self.place;
+        let error = Error::from(self);
+        let Some((line, column)) = place else { return error };
+        let file = SourceFile::new("query", statement.text);
+        let start = file.offset(line, column);
+        error.at(&file, start..start + 1)
     }
 
     /// Sorts an engine's error; the view's tables are where near names are looked for.
@@ -76,7 +89,7 @@ impl From<SqlError> for Error {
 impl From<Error> for SqlError {
     fn from(error: Error) -> Self {
         let state = match error.kind() {
-            Kind::Input => "22023",
+            Kind::Input => "55000",
             Kind::Data => "XX001",
             Kind::Bug => "XX000",
             Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown => "58030",
@@ -105,8 +118,9 @@ fn sort(error: &DataFusionError) -> SqlError {
         DataFusionError::SchemaError(error, _) => sort_schema(error),
         DataFusionError::Plan(message) => sort_plan(message),
         DataFusionError::NotImplemented(message) => SqlError::new("0A000", message.clone()),
-        DataFusionError::ResourcesExhausted(message) => SqlError::new("53200", message.clone())
-            .hint("ask for less at once: filter earlier, group by fewer columns; or raise the memory limit in smelt.yml"),
+        DataFusionError::ResourcesExhausted(message) => SqlError::new("53200", message.clone()).hint(
+            "ask for less at once: filter earlier, group by fewer columns; or raise the memory limit in smelt.yml",
+        ),
         DataFusionError::ArrowError(error, _) => sort_arrow(error),
         DataFusionError::Execution(message) => sort_execution(message),
         DataFusionError::Configuration(message) => SqlError::new("22023", message.clone()),
@@ -123,9 +137,7 @@ fn sort_external(inner: &(dyn std::error::Error + Send + Sync + 'static), outer:
     if let Some(error) = inner.downcast_ref::<SqlError>() {
         error.clone()
     } else if let Some(error) = inner.downcast_ref::<Error>() {
-        let mut built = SqlError::new("XX001", error.message());
-        built.hint = error.hint_text().map(str::to_owned);
-        built
+        sort_own(error)
     } else if let Some(error) = inner.downcast_ref::<DataFusionError>() {
         sort(error)
     } else if let Some(error) = inner.downcast_ref::<Arc<DataFusionError>>() {
@@ -135,6 +147,44 @@ fn sort_external(inner: &(dyn std::error::Error + Send + Sync + 'static), outer:
     } else {
         SqlError::new("XX000", outer.strip_backtrace())
     }
+}
+
+/// How the engine's own complaints begin, and their states.
+const COMPLAINTS: [(&str, &str); 8] = [
+    ("there is no table ", UNDEFINED_TABLE),
+    ("there is no schema ", "3F000"),
+    ("there is no column ", "42703"),
+    ("there is no function ", "42883"),
+    ("there is a second statement", "42601"),
+    ("this is not SQL ", "42601"),
+    ("this SQL is nested too deeply", "54001"),
+    ("only SELECT is possible", "25006"),
+];
+
+/// Errors in our own words: the planner's, and those of tables whose files fail.
+fn sort_own(error: &Error) -> SqlError {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<DataFusionError>());
+    let mut sorted = match (error.kind(), cause) {
+        (Kind::Bug | Kind::Unavailable, Some(cause)) => sort(cause),
+        (Kind::Input, _) => {
+            let message = error.message();
+            let known = COMPLAINTS.iter().find(|(start, _)| message.starts_with(start));
+            match known {
+                Some((_, state)) => SqlError::new(state, message),
+                None if message.ends_with(" is in several tables") => SqlError::new("42702", message),
+                None if message.contains(" has two columns called ") => SqlError::new("42701", message),
+                None => sort_plan(message.strip_prefix("`query`: ").unwrap_or(message)),
+            }
+        }
+        (Kind::Data, _) => SqlError::new("XX001", error.message()),
+        (Kind::Bug, None) => SqlError::new("XX000", error.message()),
+        (Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown, _) => SqlError::new("58030", error.message()),
+    };
+    if let Some(hint) = error.hint_text() {
+        sorted.hint = Some(hint.to_owned());
+    }
+    sorted.place = error.place().map(|(_, line, column)| (line, column));
+    sorted
 }
 
 fn sort_schema(error: &SchemaError) -> SqlError {
@@ -178,6 +228,12 @@ fn sort_plan(message: &str) -> SqlError {
             Some((_, near)) => error.hint(format!("did you mean `{}`?", near.trim_end_matches(['?', '\'']))),
             None => error,
         };
+    }
+    if message.starts_with("DDL not supported") || message.starts_with("DML not supported") {
+        return SqlError::new("25006", "this would change something: published snapshots are read only");
+    }
+    if message.ends_with("not implemented yet") {
+        return SqlError::new("0A000", message.to_owned());
     }
     if message.contains("No function matches") || message.contains("Failed to coerce arguments") {
         return SqlError::new("42883", message.to_owned());
@@ -245,7 +301,9 @@ fn hint_table(error: SqlError, view: &View) -> SqlError {
     });
     match near {
         Some(near) => error.hint(format!("did you mean `{}`?", shown(near))),
-        None if view.tables.is_empty() => error.hint("nothing is published yet: `smelt run` publishes the first snapshot"),
+        None if view.tables.is_empty() => {
+            error.hint("nothing is published yet: `smelt run` publishes the first snapshot")
+        }
         None => error.hint("`\\dt` lists the tables there are"),
     }
 }

@@ -94,10 +94,7 @@ impl<'a> ColumnText<'a> {
                 let value = self.array.as_primitive::<Float64Type>().value(row);
                 write_float(value, value, out);
             }
-            DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_) => {
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
                 out.push_str("\\x");
                 self.write_rest(row, out)?;
             }
@@ -112,7 +109,10 @@ impl<'a> ColumnText<'a> {
     }
 
     fn write_rest(&self, row: usize, out: &mut String) -> Result<(), ArrowError> {
-        self.rest.value(row).write(out).map_err(|error| ArrowError::ComputeError(format!("a value cannot be shown: {error}")))
+        self.rest
+            .value(row)
+            .write(out)
+            .map_err(|error| ArrowError::ComputeError(format!("a value cannot be shown: {error}")))
     }
 }
 
@@ -169,8 +169,9 @@ mod tests {
 
     #[test]
     fn timestamps_show_utc_without_a_zone_and_without_idle_zeros() {
-        let stamps = TimestampMicrosecondArray::from(vec![Some(1_714_566_600_000_000), Some(1_714_566_600_500_000), None])
-            .with_timezone("UTC");
+        let stamps =
+            TimestampMicrosecondArray::from(vec![Some(1_714_566_600_000_000), Some(1_714_566_600_500_000), None])
+                .with_timezone("UTC");
         let batch = RecordBatch::try_from_iter([("at", Arc::new(stamps) as ArrayRef)]).unwrap();
         let shown = shown_batch(&batch, &shown_schema(&batch.schema())).unwrap();
         assert_eq!(
@@ -182,11 +183,9 @@ mod tests {
 
     #[test]
     fn decimals_are_exact_and_floats_read_back() {
-        let decimals = Decimal128Array::from(vec![i128::from(i64::MAX) * 1_000_000, -5]).with_precision_and_scale(38, 2).unwrap();
-        assert_eq!(
-            text(&decimals, Spelling::Plain),
-            [Some("92233720368547758070000.00".into()), Some("-0.05".into())]
-        );
+        let decimals =
+            Decimal128Array::from(vec![i128::from(i64::MAX) * 1_000_000, -5]).with_precision_and_scale(38, 2).unwrap();
+        assert_eq!(text(&decimals, Spelling::Plain), [Some("92233720368547758070000.00".into()), Some("-0.05".into())]);
         let floats = Float64Array::from(vec![0.1, f64::NAN, f64::NEG_INFINITY]);
         assert_eq!(
             text(&floats, Spelling::Postgres),

@@ -84,7 +84,13 @@ impl Catalogue {
     /// A session over a view for questions about the catalogue; names without a schema are looked for in `schema`.
     pub(super) fn open(&self, view: &View, schema: &str) -> SessionContext {
         self.shape.show(view);
-        let session = super::warehouse::open_in(&self.base, view, &self.database, schema, [(PG_CATALOG.to_owned(), Arc::clone(&self.tables))]);
+        let session = super::warehouse::open_in(
+            &self.base,
+            view,
+            &self.database,
+            schema,
+            [(PG_CATALOG.to_owned(), Arc::clone(&self.tables))],
+        );
         for function in self.functions(schema) {
             session.register_udf(function);
         }
@@ -109,6 +115,8 @@ impl Catalogue {
             constant("shobj_description", vec![oid.clone(), name.clone()], nothing.clone()),
             constant("col_description", vec![oid.clone(), DataType::Int32], nothing.clone()),
             constant("pg_get_viewdef", vec![oid.clone(), DataType::Boolean], nothing.clone()),
+            constant("pg_get_function_result", vec![oid.clone()], nothing.clone()),
+            constant("pg_get_function_arguments", vec![oid.clone()], nothing.clone()),
             constant("pg_table_size", vec![oid.clone()], no_size.clone()),
             constant("pg_database_size", vec![name], no_size),
             constant("pg_size_pretty", vec![DataType::Int64], nothing),
@@ -118,11 +126,17 @@ impl Catalogue {
     }
 
     /// Plans a question about the catalogue.
-    pub(super) async fn plan(&self, session: &SessionContext, view: &View, statement: &Statement<'_>) -> Result<LogicalPlan, SqlError> {
+    pub(super) async fn plan(
+        &self,
+        session: &SessionContext,
+        view: &View,
+        statement: &Statement<'_>,
+    ) -> Result<LogicalPlan, SqlError> {
         check_depth(statement)?;
         let explain = |error| SqlError::explain(&error, view);
         let parsed = self.parser.parse(statement.text).map_err(|error: ParserError| explain(error.into()))?;
-        let [mut parsed] = <[_; 1]>::try_from(parsed).map_err(|_| SqlError::new("42601", "only one statement can be planned at a time"))?;
+        let [mut parsed] = <[_; 1]>::try_from(parsed)
+            .map_err(|_| SqlError::new("42601", "only one statement can be planned at a time"))?;
         let _ = parsed.visit(&mut Absent);
         let state = session.state();
         let plan = state.statement_to_plan(PlannerStatement::Statement(Box::new(parsed))).await.map_err(explain)?;
@@ -169,8 +183,18 @@ pub(super) fn is_meant(statement: &Statement<'_>) -> bool {
     const TYPES: [&str; 6] = ["regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole"];
     const WORDS: [&str; 3] = ["current_user", "session_user", "current_catalog"];
     const FUNCTIONS: [&str; 12] = [
-        "version", "current_schema", "current_schemas", "current_database", "format_type", "quote_ident", "array_upper", "array_lower",
-        "has_table_privilege", "has_schema_privilege", "has_database_privilege", "has_any_column_privilege",
+        "version",
+        "current_schema",
+        "current_schemas",
+        "current_database",
+        "format_type",
+        "quote_ident",
+        "array_upper",
+        "array_lower",
+        "has_table_privilege",
+        "has_schema_privilege",
+        "has_database_privilege",
+        "has_any_column_privilege",
     ];
     let tokens = statement.tokens();
     tokens.iter().enumerate().any(|(position, token)| {
@@ -195,7 +219,8 @@ type Schemas = BTreeMap<String, BTreeMap<String, SchemaRef>>;
 
 impl Shape {
     fn show(&self, view: &View) {
-        let mut schemas = Schemas::from(["gold", PG_CATALOG, "information_schema"].map(|name| (name.to_owned(), BTreeMap::new())));
+        let mut schemas =
+            Schemas::from(["gold", PG_CATALOG, "information_schema"].map(|name| (name.to_owned(), BTreeMap::new())));
         for table in &view.tables {
             let columns = shown_schema(&table.provider.schema());
             schemas.entry(table.schema.clone()).or_default().insert(table.name.clone(), columns);

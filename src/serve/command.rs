@@ -11,7 +11,11 @@ pub(super) enum Command {
     Begin,
     Commit,
     Rollback,
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     ResetAll,
     Show(String),
     ShowAll,
@@ -20,8 +24,14 @@ pub(super) enum Command {
     Deallocate(Option<String>),
     /// Forget everything but the connection.
     Discard,
-    Declare { cursor: String, query: String },
-    Fetch { cursor: String, rows: Option<usize> },
+    Declare {
+        cursor: String,
+        query: String,
+    },
+    Fetch {
+        cursor: String,
+        rows: Option<usize>,
+    },
     Close(Option<String>),
     Unlisten,
 }
@@ -95,7 +105,10 @@ fn speak(statement: &Statement<'_>) -> Result<Command, SqlError> {
 }
 
 fn no_savepoints() -> SqlError {
-    SqlError::new("0A000", "there are no savepoints: a transaction reads one snapshot, and there is nothing to take back")
+    SqlError::new(
+        "0A000",
+        "there are no savepoints: a transaction reads one snapshot, and there is nothing to take back",
+    )
 }
 
 fn incomplete(statement: &Statement<'_>) -> SqlError {
@@ -177,7 +190,9 @@ fn declare(statement: &Statement<'_>) -> Result<Command, SqlError> {
     if !options.iter().any(|word| word == "CURSOR") {
         return Err(incomplete(statement));
     }
-    if options.windows(2).any(|pair| pair[0] != "NO" && pair[1] == "SCROLL") || options.first().is_some_and(|word| word == "SCROLL") {
+    if options.windows(2).any(|pair| pair[0] != "NO" && pair[1] == "SCROLL")
+        || options.first().is_some_and(|word| word == "SCROLL")
+    {
         return Err(SqlError::new("0A000", "cursors go forward only"));
     }
     let query = starts.map_or("", |position| statement.text_from(position + 1));

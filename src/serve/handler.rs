@@ -17,10 +17,13 @@ use datafusion_postgres::pgwire::{
         ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, PgWireConnectionState, Type,
         portal::{Format, Portal, PortalExecutionState},
         query::{
-            ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_execution_response, send_partial_query_response, send_query_response,
-            send_ready_for_query,
+            ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_execution_response,
+            send_partial_query_response, send_query_response, send_ready_for_query,
         },
-        results::{DescribePortalResponse, DescribeResponse as _, DescribeStatementResponse, FieldFormat, FieldInfo, QueryResponse, Tag},
+        results::{
+            DescribePortalResponse, DescribeResponse as _, DescribeStatementResponse, FieldFormat, FieldInfo,
+            QueryResponse, Tag,
+        },
         stmt::{QueryParser, StoredStatement},
         store::{Entry, PortalStore},
     },
@@ -44,7 +47,7 @@ use super::{
     server::Shared,
     session::{Kept, Session},
     views::Opened,
-    wire_error,
+    wire_error, wire_error_in,
 };
 use crate::query::{Script, SqlError, Statement, only};
 
@@ -73,6 +76,8 @@ enum Reply {
 struct Bound<'a> {
     portal: Option<&'a Portal<Prepared>>,
     formats: &'a Format,
+    /// The text the statement is part of, as the client knows it.
+    script: Option<&'a str>,
 }
 
 const SHOW_TABLES: &str = "SELECT table_schema, table_name FROM information_schema.tables \
@@ -128,7 +133,10 @@ impl Handler {
         check_transaction(client, &command)?;
         match &command {
             Command::Ask => return self.ask(&session, statement, bound).await,
-            Command::ShowTables => return self.ask(&session, &only(SHOW_TABLES).map_err(wire_error)?, bound).await,
+            Command::ShowTables => {
+                let bound = Bound { script: Some(SHOW_TABLES), ..bound };
+                return self.ask(&session, &only(SHOW_TABLES).map_err(wire_error)?, bound).await;
+            }
             Command::Begin => {
                 if !session.begin() {
                     notice(client, "25001", "a transaction is open already").await?;
@@ -157,7 +165,8 @@ impl Handler {
                 return Ok(Reply::Rows(rows::texts(&[name], vec![vec![Some(value)]], command.tag())));
             }
             Command::ShowAll => {
-                let settings = session.settings().into_iter().map(|(name, value)| vec![Some(name.to_owned()), Some(value)]);
+                let settings =
+                    session.settings().into_iter().map(|(name, value)| vec![Some(name.to_owned()), Some(value)]);
                 return Ok(Reply::Rows(rows::texts(&["name", "setting"], settings.collect(), command.tag())));
             }
             Command::Deallocate(Some(name)) => {
@@ -176,6 +185,7 @@ impl Handler {
                 tell(client, session.reset_all()).await?;
             }
             Command::Declare { cursor, query } => {
+                let bound = Bound { script: Some(query), ..bound };
                 let query = only(query).map_err(wire_error)?;
                 let Reply::Rows(rows) = self.ask(&session, &query, bound).await? else {
                     return Err(wire_error(SqlError::new("42601", "a cursor is declared for a query")));
@@ -193,7 +203,8 @@ impl Handler {
     async fn ask(&self, session: &Session, statement: &Statement<'_>, bound: Bound<'_>) -> PgWireResult<Reply> {
         let views = &self.shared.views;
         let opened = session.view(views).await.map_err(wire_error)?;
-        let mut planned = views.plan(&opened, statement).await.map_err(wire_error)?;
+        let unplanned = |error| wire_error_in(bound.script.unwrap_or(statement.text), statement, error);
+        let mut planned = views.plan(&opened, statement).await.map_err(unplanned)?;
         if let Some(portal) = bound.portal {
             let values = parameters::bind(portal, &portal.statement.statement.parameters)?;
             planned.plan = bind(planned.plan, &values, &opened)?;
@@ -235,7 +246,7 @@ impl Handler {
             client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
         for statement in &statements {
-            let bound = Bound { portal: None, formats: &Format::UnifiedText };
+            let bound = Bound { portal: None, formats: &Format::UnifiedText, script: Some(sql) };
             match self.reply(client, statement, bound).await? {
                 Reply::Rows(rows) => send_query_response(client, rows, true).await?,
                 Reply::Done(tag) => send_execution_response(client, Tag::new(tag)).await?,
@@ -259,7 +270,7 @@ impl Handler {
             PortalExecutionState::Finished => None,
             PortalExecutionState::Initial => {
                 let statement = only(&portal.statement.statement.sql).map_err(wire_error)?;
-                let bound = Bound { portal: Some(portal), formats: &portal.result_column_format };
+                let bound = Bound { portal: Some(portal), formats: &portal.result_column_format, script: None };
                 match self.reply(client, &statement, bound).await? {
                     Reply::Rows(rows) => Some(rows),
                     Reply::Done(tag) => return send_execution_response(client, Tag::new(tag)).await,
@@ -279,7 +290,11 @@ impl Handler {
 /// Longer than any statement: no limit.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-fn bind(plan: datafusion::logical_expr::LogicalPlan, values: &ParamValues, opened: &Opened) -> PgWireResult<datafusion::logical_expr::LogicalPlan> {
+fn bind(
+    plan: datafusion::logical_expr::LogicalPlan,
+    values: &ParamValues,
+    opened: &Opened,
+) -> PgWireResult<datafusion::logical_expr::LogicalPlan> {
     plan.replace_params_with_values(values).map_err(|error| wire_error(SqlError::explain(&error, &opened.view)))
 }
 
@@ -297,7 +312,10 @@ fn same_columns(prepared: &Prepared, fields: &[FieldInfo]) -> PgWireResult<()> {
     if same {
         return Ok(());
     }
-    Err(wire_error(SqlError::new("0A000", "a newer snapshot has other columns than the statement was prepared for").hint("prepare it anew")))
+    Err(wire_error(
+        SqlError::new("0A000", "a newer snapshot has other columns than the statement was prepared for")
+            .hint("prepare it anew"),
+    ))
 }
 
 fn check_transaction<C: ClientInfo>(client: &C, command: &Command) -> PgWireResult<()> {
@@ -374,7 +392,11 @@ impl SimpleQueryHandler for Handler {
         send_ready_for_query(client, status).await
     }
 
-    async fn do_query<C>(&self, _: &mut C, _: &str) -> PgWireResult<Vec<datafusion_postgres::pgwire::api::results::Response>>
+    async fn do_query<C>(
+        &self,
+        _: &mut C,
+        _: &str,
+    ) -> PgWireResult<Vec<datafusion_postgres::pgwire::api::results::Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore,
@@ -405,7 +427,10 @@ impl QueryParser for Handler {
         let tables = only(SHOW_TABLES).map_err(wire_error)?;
         let text_columns = |names: &[&str]| {
             Some(Arc::new(Schema::new(
-                names.iter().map(|name| datafusion::arrow::datatypes::Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>(),
+                names
+                    .iter()
+                    .map(|name| datafusion::arrow::datatypes::Field::new(*name, DataType::Utf8, true))
+                    .collect::<Vec<_>>(),
             )))
         };
         match &command {
@@ -413,7 +438,8 @@ impl QueryParser for Handler {
                 let asked = if command == Command::Ask { &statement } else { &tables };
                 let session = Self::session(client);
                 let opened = session.view(&self.shared.views).await.map_err(wire_error)?;
-                let planned = self.shared.views.plan(&opened, asked).await.map_err(wire_error)?;
+                let unplanned = |error| wire_error_in(sql, asked, error);
+                let planned = self.shared.views.plan(&opened, asked).await.map_err(unplanned)?;
                 prepared.parameters = parameters::wanted(&planned.plan).map_err(wire_error)?;
                 prepared.columns = Some(Arc::clone(planned.plan.schema().inner()));
             }
@@ -464,7 +490,8 @@ impl ExtendedQueryHandler for Handler {
     {
         let name = message.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
         let (session, handle) = (Self::session(client), handle(client));
-        let parsed = self.within(&session, handle, StoredStatement::parse(client, &message, self.query_parser())).await?;
+        let parsed =
+            self.within(&session, handle, StoredStatement::parse(client, &message, self.query_parser())).await?;
         session.keep(Kept::Statement(name.clone()), message.query.len()).map_err(wire_error)?;
         match parsed {
             Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
@@ -509,7 +536,9 @@ impl ExtendedQueryHandler for Handler {
                 let (session, handle) = (Self::session(client), handle(client));
                 self.within(&session, handle, self.execute(client, &portal, most)).await
             }
-            Some(Entry::Empty) => Ok(client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?),
+            Some(Entry::Empty) => {
+                Ok(client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?)
+            }
             None => Err(wire_error(SqlError::new("34000", format!("there is no portal `{name}`")))),
         }
     }
@@ -532,7 +561,11 @@ impl ExtendedQueryHandler for Handler {
         self._on_describe(client, message).await
     }
 
-    async fn do_describe_statement<C>(&self, client: &mut C, target: &StoredStatement<Prepared>) -> PgWireResult<DescribeStatementResponse>
+    async fn do_describe_statement<C>(
+        &self,
+        client: &mut C,
+        target: &StoredStatement<Prepared>,
+    ) -> PgWireResult<DescribeStatementResponse>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
@@ -541,7 +574,11 @@ impl ExtendedQueryHandler for Handler {
     {
         let inferred = self.get_parameter_types(&target.statement)?;
         let declared = |position: usize| target.parameter_types.get(position).cloned().flatten();
-        let types = inferred.into_iter().enumerate().map(|(position, inferred)| declared(position).unwrap_or(inferred)).collect();
+        let types = inferred
+            .into_iter()
+            .enumerate()
+            .map(|(position, inferred)| declared(position).unwrap_or(inferred))
+            .collect();
         let columns = match cursor_columns(&Self::session(client), &target.statement).await? {
             Some(columns) => columns,
             None => self.get_result_schema(&target.statement, None)?,
@@ -549,7 +586,11 @@ impl ExtendedQueryHandler for Handler {
         Ok(DescribeStatementResponse::new(types, columns))
     }
 
-    async fn do_describe_portal<C>(&self, client: &mut C, target: &Portal<Prepared>) -> PgWireResult<DescribePortalResponse>
+    async fn do_describe_portal<C>(
+        &self,
+        client: &mut C,
+        target: &Portal<Prepared>,
+    ) -> PgWireResult<DescribePortalResponse>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Prepared>,
@@ -629,6 +670,8 @@ async fn cursor_columns(session: &Session, prepared: &Prepared) -> PgWireResult<
     let Ok(Command::Fetch { cursor, .. }) = Command::read(&statement) else { return Ok(None) };
     let cursor = session.cursor(&cursor).map_err(wire_error)?;
     let fields = cursor.lock().await.row_schema();
-    let as_text = |field: &FieldInfo| FieldInfo::new(field.name().to_owned(), None, None, field.datatype().clone(), FieldFormat::Text);
+    let as_text = |field: &FieldInfo| {
+        FieldInfo::new(field.name().to_owned(), None, None, field.datatype().clone(), FieldFormat::Text)
+    };
     Ok(Some(fields.iter().map(as_text).collect()))
 }

@@ -78,8 +78,11 @@ impl ServeOptions {
     /// `Input` where others could reach the server without a password.
     pub fn check(&self) -> Result<()> {
         if self.password.is_none() && !self.is_loopback() {
-            return Err(Error::input(format!("`{}` can be reached from other machines, and there is no password", self.host))
-                .hint("set `SMELT_PASSWORD` or `--password-file`, or listen on 127.0.0.1"));
+            return Err(Error::input(format!(
+                "`{}` can be reached from other machines, and there is no password",
+                self.host
+            ))
+            .hint("set `SMELT_PASSWORD` or `--password-file`, or listen on 127.0.0.1"));
         }
         if self.max_connections == 0 {
             return Err(Error::input("`max_connections` is 0: nobody could connect"));
@@ -100,7 +103,9 @@ mod tests {
     #[test]
     fn a_password_is_needed_beyond_loopback_and_never_printed() {
         let mut options = ServeOptions::new(&Serve::default(), "shop");
-        for (host, alone) in [("127.0.0.1", true), ("::1", true), ("localhost", true), ("0.0.0.0", false), ("::", false), ("db", false)] {
+        for (host, alone) in
+            [("127.0.0.1", true), ("::1", true), ("localhost", true), ("0.0.0.0", false), ("::", false), ("db", false)]
+        {
             options.host = host.into();
             options.password = None;
             assert_eq!(options.check().is_ok(), alone, "{host}");

@@ -161,9 +161,12 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     if !(-20..20).contains(&weight) || *scale > 76 {
         return None;
     }
-    let group = |position: i32| usize::try_from(weight - position).ok().and_then(|index| groups.get(index)).copied().unwrap_or(0);
+    let group = |position: i32| {
+        usize::try_from(weight - position).ok().and_then(|index| groups.get(index)).copied().unwrap_or(0)
+    };
     let whole: String = (0..=weight.max(0)).rev().map(|position| format!("{:04}", group(position))).collect();
-    let fraction: String = (1..=(i32::from(*scale) + 3) / 4).map(|position| format!("{:04}", group(-position))).collect();
+    let fraction: String =
+        (1..=(i32::from(*scale) + 3) / 4).map(|position| format!("{:04}", group(-position))).collect();
     let whole = whole.trim_start_matches('0');
     let minus = if *sign == 0 { "" } else { "-" };
     let whole = if whole.is_empty() { "0" } else { whole };
@@ -185,7 +188,9 @@ fn arrow_type(declared: &Type, text: &str) -> Result<DataType, SqlError> {
             let scale = text.split_once('.').map_or(0, |(_, fraction)| digits(fraction));
             let precision = digits(text).max(scale + 1);
             match (u8::try_from(precision), i8::try_from(scale)) {
-                (Ok(precision @ 1..=38), Ok(scale)) if !text.contains(['e', 'E']) => DataType::Decimal128(precision, scale),
+                (Ok(precision @ 1..=38), Ok(scale)) if !text.contains(['e', 'E']) => {
+                    DataType::Decimal128(precision, scale)
+                }
                 _ => return Err(SqlError::new("22003", format!("`{text}` has more than 38 digits, or an exponent"))),
             }
         }
@@ -208,9 +213,18 @@ mod tests {
 
     #[test]
     fn numerics_survive_the_wire() {
-        for (value, scale) in [(0_i128, 2_u16), (1250, 2), (-5, 2), (5, 6), (100_000_000, 0), (-123_456_789, 4), (i128::from(i64::MAX), 0)] {
+        for (value, scale) in [
+            (0_i128, 2_u16),
+            (1250, 2),
+            (-5, 2),
+            (5, 6),
+            (100_000_000, 0),
+            (-123_456_789, 4),
+            (i128::from(i64::MAX), 0),
+        ] {
             let text = numeric(&super::super::rows::numeric(value, scale)).unwrap();
-            let ScalarValue::Decimal128(Some(back), _, back_scale) = parse(&text, &arrow_type(&Type::NUMERIC, &text).unwrap()).unwrap()
+            let ScalarValue::Decimal128(Some(back), _, back_scale) =
+                parse(&text, &arrow_type(&Type::NUMERIC, &text).unwrap()).unwrap()
             else {
                 panic!("{text} is no decimal")
             };
@@ -227,6 +241,9 @@ mod tests {
         assert_eq!(value, ScalarValue::TimestampMicrosecond(Some(1_714_566_600_000_000), None));
         assert_eq!(text(b"007", Some(&Type::VARCHAR), Some(&DataType::Int32)).unwrap(), ScalarValue::from("007"));
         assert_eq!(text(b"x", None, Some(&DataType::Int32)).unwrap_err().state, "22P02");
-        assert_eq!(text(b"1.5", Some(&Type::NUMERIC), Some(&DataType::Int32)).unwrap(), ScalarValue::Decimal128(Some(15), 2, 1));
+        assert_eq!(
+            text(b"1.5", Some(&Type::NUMERIC), Some(&DataType::Int32)).unwrap(),
+            ScalarValue::Decimal128(Some(15), 2, 1)
+        );
     }
 }

@@ -10,8 +10,8 @@ use datafusion::arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
     compute::cast,
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema, TimeUnit,
-        TimestampMicrosecondType,
+        DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
+        TimeUnit, TimestampMicrosecondType,
     },
     error::ArrowError,
 };
@@ -92,7 +92,10 @@ pub(super) fn response(answer: Answer, fields: Vec<FieldInfo>, tag: &str) -> Que
 
 /// One row of texts, for `SHOW`.
 pub(super) fn texts(names: &[&str], rows: Vec<Vec<Option<String>>>, tag: &str) -> QueryResponse {
-    let fields = names.iter().map(|name| FieldInfo::new((*name).to_owned(), None, None, Type::TEXT, FieldFormat::Text)).collect();
+    let fields = names
+        .iter()
+        .map(|name| FieldInfo::new((*name).to_owned(), None, None, Type::TEXT, FieldFormat::Text))
+        .collect();
     let rows = rows.into_iter().map(|cells| {
         let mut row = BytesMut::new();
         for cell in &cells {
@@ -203,9 +206,12 @@ impl Binary {
             Self::Int64 => put(Some(&array.as_primitive::<Int64Type>().value(row).to_be_bytes()), out),
             Self::Float32 => put(Some(&array.as_primitive::<Float32Type>().value(row).to_be_bytes()), out),
             Self::Float64 => put(Some(&array.as_primitive::<Float64Type>().value(row).to_be_bytes()), out),
-            Self::Decimal { scale } => put(Some(&numeric(array.as_primitive::<Decimal128Type>().value(row), scale)), out),
+            Self::Decimal { scale } => {
+                put(Some(&numeric(array.as_primitive::<Decimal128Type>().value(row), scale)), out)
+            }
             Self::Date => {
-                let days = array.as_primitive::<Date32Type>().value(row).checked_sub(EPOCH_DAYS).ok_or_else(out_of_range)?;
+                let days =
+                    array.as_primitive::<Date32Type>().value(row).checked_sub(EPOCH_DAYS).ok_or_else(out_of_range)?;
                 put(Some(&days.to_be_bytes()), out)
             }
             Self::Timestamp => {
@@ -240,8 +246,11 @@ pub(super) fn numeric(value: i128, scale: u16) -> Vec<u8> {
         "0".repeat((4 - whole.len() % 4) % 4),
         "0".repeat((4 - fraction.len() % 4) % 4)
     );
-    let groups: Vec<i16> =
-        padded.as_bytes().chunks(4).map(|group| group.iter().fold(0, |sum, digit| sum * 10 + i16::from(digit - b'0'))).collect();
+    let groups: Vec<i16> = padded
+        .as_bytes()
+        .chunks(4)
+        .map(|group| group.iter().fold(0, |sum, digit| sum * 10 + i16::from(digit - b'0')))
+        .collect();
     let mut weight = (whole.len().div_ceil(4)) as i16 - 1;
     let leading = groups.iter().take_while(|group| **group == 0).count();
     let trailing = groups.iter().rev().take_while(|group| **group == 0).count();

@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc, task::Poll, time::Duration
 
 use datafusion_postgres::pgwire::{
     api::{
-        ClientInfo as _, ConnectionManager, METADATA_USER, NoopHandler, PgWireConnectionState, auth::sasl::SCRAM_SHA_256_METHOD,
-        cancel::DefaultCancelHandler,
+        ClientInfo as _, ConnectionManager, METADATA_USER, NoopHandler, PgWireConnectionState,
+        auth::sasl::SCRAM_SHA_256_METHOD, cancel::DefaultCancelHandler,
     },
     error::{ErrorInfo, PgWireError},
     messages::{PgWireBackendMessage, PgWireFrontendMessage, startup::Startup},
@@ -69,7 +69,11 @@ impl Server {
     ///
     /// # Errors
     /// `Input` for options that cannot work, `Unavailable` where the address is taken.
-    pub async fn bind(options: ServeOptions, warehouse: Arc<dyn Warehouse>, engine: Arc<dyn SqlEngine>) -> Result<Self> {
+    pub async fn bind(
+        options: ServeOptions,
+        warehouse: Arc<dyn Warehouse>,
+        engine: Arc<dyn SqlEngine>,
+    ) -> Result<Self> {
         options.check()?;
         let tls = options.tls.as_ref().map(acceptor).transpose()?;
         let address = (options.host.as_str(), options.port);
@@ -151,13 +155,19 @@ async fn converse(socket: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
     let cancel = Arc::new(DefaultCancelHandler::new(Arc::clone(&shared.connections)));
     let log_in_ends = tokio::time::Instant::now() + LOG_IN_TIME;
     loop {
-        let logging_in =
-            matches!(socket.state(), PgWireConnectionState::AwaitingStartup | PgWireConnectionState::AuthenticationInProgress);
+        let logging_in = matches!(
+            socket.state(),
+            PgWireConnectionState::AwaitingStartup | PgWireConnectionState::AuthenticationInProgress
+        );
         let most = if logging_in { LOG_IN_BYTES } else { MESSAGE_BYTES };
         // The decoder would wait for a message of any announced size; what has piled up is what counts.
         let next = std::future::poll_fn(|context| {
             if socket.read_buffer().len() > most {
-                return Poll::Ready(Some(Err(fatal("54000", format!("a message is larger than {} KiB", most >> 10), None))));
+                return Poll::Ready(Some(Err(fatal(
+                    "54000",
+                    format!("a message is larger than {} KiB", most >> 10),
+                    None,
+                ))));
             }
             socket.poll_next_unpin(context)
         });
@@ -249,7 +259,8 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| unreadable(&files.certificates, Box::new(error)))?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| unreadable(&files.key, Box::new(error)))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|error| unreadable(&files.key, Box::new(error)))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map(|builder| builder.with_no_client_auth())

@@ -159,7 +159,9 @@ impl Session {
             return Err(SqlError::new("42P03", format!("cursor `{name}` exists already")));
         }
         if state.cursors.len() >= MOST_CURSORS {
-            return Err(SqlError::new("54000", format!("a connection can have {MOST_CURSORS} cursors")).hint("CLOSE some"));
+            return Err(
+                SqlError::new("54000", format!("a connection can have {MOST_CURSORS} cursors")).hint("CLOSE some")
+            );
         }
         state.cursors.insert(name.to_owned(), Arc::new(tokio::sync::Mutex::new(rows)));
         Ok(())

@@ -8,10 +8,11 @@ use std::{collections::HashMap, fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::{
     api::{
-        ClientInfo, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PgWireConnectionState, PidSecretKeyGenerator as _,
-        RandomPidSecretKeyGenerator,
+        ClientInfo, ConnectionHandle, METADATA_DATABASE, METADATA_USER, PgWireConnectionState,
+        PidSecretKeyGenerator as _, RandomPidSecretKeyGenerator,
         auth::{
-            AuthSource, LoginInfo, Password, ServerParameterProvider, StartupHandler, finish_authentication, protocol_negotiation,
+            AuthSource, LoginInfo, Password, ServerParameterProvider, StartupHandler, finish_authentication,
+            protocol_negotiation,
             sasl::{
                 SASLAuthStartupHandler,
                 scram::{SCRAM_ITERATIONS, ScramAuth, gen_salted_password},
@@ -59,9 +60,9 @@ impl LogIn {
 
     /// Takes one of the places, and checks what the client asks for.
     fn admit<C: ClientInfo>(&self, client: &C, startup: &Startup) -> PgWireResult<()> {
-        let place = Arc::clone(&self.shared.places)
-            .try_acquire_owned()
-            .map_err(|_| fatal("53300", "all connections are taken", Some("try again later, or raise `serve.max_connections`")))?;
+        let place = Arc::clone(&self.shared.places).try_acquire_owned().map_err(|_| {
+            fatal("53300", "all connections are taken", Some("try again later, or raise `serve.max_connections`"))
+        })?;
         client.session_extensions().insert(place);
         let named = |name: &str| startup.parameters.get(name).filter(|value| !value.is_empty());
         let user = named(METADATA_USER).ok_or_else(|| fatal("28000", "no user was named", None))?;
@@ -73,7 +74,9 @@ impl LogIn {
             return Err(fatal("3D000", format!("there is no database `{asked}`"), Some(&hint)));
         }
         let mut settings = Settings::default();
-        for (name, value) in startup.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(options(startup)) {
+        for (name, value) in
+            startup.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(options(startup))
+        {
             if !matches!(name, METADATA_USER | METADATA_DATABASE | "options") {
                 // Drivers send whatever they know; what is not known or not taken here stays as it is.
                 let _ = settings.set(name, value);

@@ -38,7 +38,11 @@ pub(super) struct Planned {
 }
 
 impl Views {
-    pub(super) fn new(warehouse: Arc<dyn Warehouse>, engine: Arc<dyn SqlEngine>, options: &ServeOptions) -> Result<Self> {
+    pub(super) fn new(
+        warehouse: Arc<dyn Warehouse>,
+        engine: Arc<dyn SqlEngine>,
+        options: &ServeOptions,
+    ) -> Result<Self> {
         Ok(Self {
             catalogue: Catalogue::new(&engine.session()?, options)?,
             base: engine.session()?.state(),

@@ -38,7 +38,8 @@ impl Names {
     pub(super) fn complete(&self, text: &str, cursor: usize) -> (usize, Vec<String>) {
         let before = text.get(..cursor).unwrap_or(text);
         let is_part = |character: char| character.is_alphanumeric() || matches!(character, '_' | '.' | '\\' | '?');
-        let start = before.len() - before.chars().rev().take_while(|character| is_part(*character)).map(char::len_utf8).sum::<usize>();
+        let start = before.len()
+            - before.chars().rev().take_while(|character| is_part(*character)).map(char::len_utf8).sum::<usize>();
         let word = &before[start..];
         if word.starts_with('\\') {
             return (start, matching(word, COMMANDS.iter().map(|command| (*command).to_owned())));
@@ -53,7 +54,8 @@ impl Names {
         if !tables_only && !word.is_empty() {
             found.extend(matching(word, self.columns_of(text).into_iter()));
             let lower = word.chars().all(|character| !character.is_uppercase());
-            let cased = KEYWORDS.iter().map(|keyword| if lower { keyword.to_lowercase() } else { (*keyword).to_owned() });
+            let cased =
+                KEYWORDS.iter().map(|keyword| if lower { keyword.to_lowercase() } else { (*keyword).to_owned() });
             found.extend(matching(word, cased));
         }
         found.sort();
@@ -67,7 +69,12 @@ impl Names {
             return tables.keys().cloned().collect();
         }
         self.table(qualifier)
-            .or_else(|| mentioned(text).into_iter().find(|(_, alias)| alias == qualifier).and_then(|(table, _)| self.table(&table)))
+            .or_else(|| {
+                mentioned(text)
+                    .into_iter()
+                    .find(|(_, alias)| alias == qualifier)
+                    .and_then(|(table, _)| self.table(&table))
+            })
             .cloned()
             .unwrap_or_default()
     }
@@ -79,7 +86,8 @@ impl Names {
 
     /// The columns of the tables the text mentions; of all tables where it mentions none yet.
     fn columns_of(&self, text: &str) -> Vec<String> {
-        let named: Vec<_> = mentioned(text).iter().filter_map(|(table, _)| self.table(table)).flatten().cloned().collect();
+        let named: Vec<_> =
+            mentioned(text).iter().filter_map(|(table, _)| self.table(table)).flatten().cloned().collect();
         if !named.is_empty() {
             return named;
         }
@@ -123,7 +131,9 @@ pub(super) fn sql_type(data_type: &datafusion::arrow::datatypes::DataType) -> St
         Type::Int64 | Type::UInt32 => "bigint".into(),
         Type::Float16 | Type::Float32 => "real".into(),
         Type::Float64 => "double precision".into(),
-        Type::Decimal128(precision, scale) | Type::Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
+        Type::Decimal128(precision, scale) | Type::Decimal256(precision, scale) => {
+            format!("decimal({precision},{scale})")
+        }
         Type::Date32 | Type::Date64 => "date".into(),
         Type::Timestamp(..) => "timestamp".into(),
         Type::Time32(_) | Type::Time64(_) => "time".into(),

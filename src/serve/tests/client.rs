@@ -43,7 +43,8 @@ impl Client {
             body.push(0);
         }
         body.push(0);
-        let mut client = Self { socket: TcpStream::connect(address).unwrap(), key: Vec::new(), parameters: Vec::new(), status: '?' };
+        let mut client =
+            Self { socket: TcpStream::connect(address).unwrap(), key: Vec::new(), parameters: Vec::new(), status: '?' };
         client.socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         client.send_raw(&[&(body.len() as u32 + 4).to_be_bytes()[..], &body].concat());
         let outcome = client.receive().unwrap();
@@ -89,7 +90,9 @@ impl Client {
         let mut outcome = Outcome::default();
         loop {
             let (kind, body) = match self.message() {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && outcome.error.is_some() => return Ok(outcome),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && outcome.error.is_some() => {
+                    return Ok(outcome);
+                }
                 message => message?,
             };
             match kind {
@@ -148,7 +151,10 @@ fn row(body: &[u8]) -> Vec<Option<String>> {
 
 fn failure(body: &[u8]) -> Failure {
     let field = |code: u8| {
-        body.split(|byte| *byte == 0).find(|field| field.first() == Some(&code)).map(|field| text(&field[1..])).unwrap_or_default()
+        body.split(|byte| *byte == 0)
+            .find(|field| field.first() == Some(&code))
+            .map(|field| text(&field[1..]))
+            .unwrap_or_default()
     };
     Failure { severity: field(b'S'), state: field(b'C'), message: field(b'M'), hint: field(b'H') }
 }

@@ -1,0 +1,36 @@
+//! The embedded engine: DataFusion that reads Redshift's SQL, within a bound on memory.
+//!
+//! In:  SQL with the place it was written at ([`SqlText`]), and tables in a session's catalog.
+//! Out: logical plans. Every complaint points into the user's file and names what is near.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `session` | sessions, memory, spilling, how joins are done |
+//! | `text` | SQL with its origin |
+//! | `dialect` | the grammar, and the canonical text for fingerprints |
+//! | `lower` | Redshift's spellings rewritten, and what models may not say |
+//! | `redshift` | Redshift's functions, types and operators |
+//! | `sql` | [`plan`]: all of the above in order |
+//! | `diagnose` | DataFusion's errors as ours |
+
+mod diagnose;
+mod dialect;
+mod lower;
+mod redshift;
+mod session;
+mod sql;
+mod text;
+
+pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, ran_out_of_memory, read_only};
+pub use sql::{Purpose, plan};
+pub use text::SqlText;
+
+pub(crate) use {
+    diagnose::sql_span,
+    dialect::{Redshift, canonical},
+    sql::{TableUse, tables},
+    text::{Origin, Piece},
+};
+
+#[cfg(test)]
+mod tests;

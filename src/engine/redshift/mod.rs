@@ -1,0 +1,67 @@
+//! Redshift's functions, types and operators on DataFusion.
+//!
+//! Where both have a function of one name with different meanings (`to_char`, `date_trunc` on
+//! dates, `trunc` on timestamps, `avg`), Redshift's is the only one there is.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `scalar` | what all functions share |
+//! | `date_parts`, `dates` | DATEDIFF, DATEADD, DATE_TRUNC, EXTRACT, LAST_DAY ... |
+//! | `patterns` | TO_CHAR, TO_DATE, TO_TIMESTAMP |
+//! | `zones` | CONVERT_TIMEZONE |
+//! | `texts` | STRTOL, SHA2, casts to VARCHAR(n) |
+//! | `trunc` | TRUNC |
+//! | `planner`, `types` | division, AVG, EXTRACT, dates against timestamps; type names |
+//!
+//! What is only another spelling (NVL, DECODE, CHARINDEX ...) is rewritten in `lower`, beside.
+
+mod date_parts;
+mod dates;
+mod patterns;
+mod planner;
+mod scalar;
+mod texts;
+mod trunc;
+mod types;
+mod zones;
+
+use std::sync::Arc;
+
+use datafusion::{
+    execution::{SessionStateBuilder, SessionStateDefaults},
+    functions::unicode::character_length,
+    logical_expr::ScalarUDF,
+};
+
+pub(super) use date_parts::DatePart;
+pub(super) use texts::CUT;
+
+/// DataFusion's defaults with Redshift's meanings on top.
+pub(super) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let own: Vec<Arc<ScalarUDF>> = [dates::functions(), patterns::functions(), texts::functions(), zones::functions()]
+        .into_iter()
+        .flatten()
+        .map(|function| Arc::new(function.into_udf()))
+        .chain([
+            Arc::new(ScalarUDF::new_from_impl(trunc::Trunc::new())),
+            Arc::new(character_length().as_ref().clone().with_aliases(["len", "textlen"])),
+        ])
+        .collect();
+    let extract = own.iter().find(|function| function.name() == "extract").map(Arc::clone);
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    if let Some(extract) = extract {
+        let average = Arc::new(ScalarUDF::new_from_impl(planner::Average::new()));
+        // The first planner that knows an expression plans it.
+        planners.insert(0, Arc::new(planner::RedshiftPlanner { extract, average }));
+    }
+    let mut functions = SessionStateDefaults::default_scalar_functions();
+    functions.extend(own);
+    builder
+        .with_expr_planners(planners)
+        .with_type_planner(Arc::new(types::RedshiftTypes))
+        .with_scalar_functions(functions)
+        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_file_formats(SessionStateDefaults::default_file_formats())
+}

@@ -1,0 +1,134 @@
+//! Sessions of the embedded engine, all sharing one bound on memory and one spill folder.
+//!
+//! Sorts, aggregates and sort-merge joins spill to disk when their share of the memory is used up;
+//! the build side of a hash join cannot. So a session is asked for with a [`JoinPreference`]: a
+//! query that ended with [`ran_out_of_memory`] is run again with [`JoinPreference::SortMerge`].
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use datafusion::{
+    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider},
+    common::{DataFusionError, config::Dialect},
+    execution::{
+        SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::{SQLOptions, SessionConfig, SessionContext},
+};
+
+use super::redshift;
+use crate::error::{Error, Result};
+
+/// The schema of the cleaned source tables.
+pub const STAGING: &str = "staging";
+/// The schema of the models, in which a bare table name is looked up.
+pub const GOLD: &str = "gold";
+
+/// What queries may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes that the operators of all running queries may hold together.
+    pub memory: usize,
+    /// Worker threads a query; 0 is one a core.
+    pub threads: usize,
+    /// The folder that sorts and aggregates spill to.
+    pub spill: PathBuf,
+    /// Rows a batch.
+    pub batch_size: usize,
+}
+
+/// How equal keys are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinPreference {
+    /// Fast; one side must fit in memory.
+    Hash,
+    /// Slower; both sides may spill.
+    SortMerge,
+}
+
+/// Makes sessions that share memory, spill folder and object stores.
+#[derive(Debug)]
+pub struct SessionFactory {
+    runtime: Arc<RuntimeEnv>,
+    limits: Limits,
+}
+
+impl SessionFactory {
+    /// # Errors
+    /// `Unavailable` when the spill folder cannot be made.
+    pub fn new(limits: Limits) -> Result<Self> {
+        std::fs::create_dir_all(&limits.spill)
+            .map_err(|e| crate::error::io("make the spill folder", &limits.spill, e))?;
+        // The fair pool keeps what no operator can give back (join tables) apart from what can be
+        // spilled, and splits the rest evenly, so that one sort cannot starve the next operator.
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), NonZeroUsize::MIN.saturating_add(4));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![limits.spill.clone()])),
+            )
+            .build_arc()
+            .map_err(|e| Error::unavailable("the embedded engine does not start").cause(e))?;
+        Ok(Self { runtime, limits })
+    }
+
+    /// Where object stores are registered, for all sessions at once.
+    pub fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    /// A session whose default catalog is `catalog`, with empty schemas `staging` and `gold`.
+    pub fn session(&self, catalog: &str, joins: JoinPreference) -> SessionContext {
+        let state = redshift::install(
+            SessionStateBuilder::new()
+                .with_config(self.config(catalog, joins))
+                .with_runtime_env(Arc::clone(&self.runtime)),
+        )
+        .build();
+        let context = SessionContext::new_with_state(state);
+        let schemas = Arc::new(MemoryCatalogProvider::new());
+        for schema in [STAGING, GOLD] {
+            // A memory catalog refuses no schema.
+            let _ = schemas.register_schema(schema, Arc::new(MemorySchemaProvider::new()));
+        }
+        context.register_catalog(catalog, schemas);
+        context
+    }
+
+    fn config(&self, catalog: &str, joins: JoinPreference) -> SessionConfig {
+        let threads = match self.limits.threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            threads => threads,
+        };
+        let mut config = SessionConfig::new()
+            .with_target_partitions(threads)
+            .with_batch_size(self.limits.batch_size.max(1))
+            .with_information_schema(true)
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema(catalog, GOLD);
+        let options = config.options_mut();
+        options.sql_parser.dialect = Dialect::Redshift;
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.collect_spans = true;
+        options.execution.time_zone = Some("UTC".into());
+        // What a sort sets aside to merge its spilled runs; the default is too much for a small limit.
+        let share = self.limits.memory / (threads * 16);
+        options.execution.sort_spill_reservation_bytes = share.min(options.execution.sort_spill_reservation_bytes);
+        options.execution.parquet.pushdown_filters = true;
+        options.execution.parquet.reorder_filters = true;
+        options.optimizer.prefer_hash_join = joins == JoinPreference::Hash;
+        config
+    }
+}
+
+/// Refuses everything but reading: no DDL, no DML, no COPY, no SET.
+pub fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// Whether a query failed because memory ran out: then it may work with sort-merge joins.
+pub fn ran_out_of_memory(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}

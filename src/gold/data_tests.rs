@@ -1,0 +1,86 @@
+//! From the tests in YAML files to queries whose rows are the failures.
+
+use super::{
+    Relation,
+    schema_yml::{Described, TestKind, WrittenTest},
+};
+use crate::{engine::SqlText, quality::Check};
+
+/// The checks of one model. A generated query points at the test in the YAML file.
+pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
+    let relation = Relation::Model(model.name.clone());
+    let check = |test: &WrittenTest| {
+        let (name, sql, other) = query(&model.name, test);
+        let span = model.document.span(&test.pointer);
+        let mut inputs = vec![relation.clone()];
+        inputs.extend(other);
+        Check {
+            name: test.name.clone().unwrap_or(name),
+            table: relation.to_string(),
+            owner: owner.to_owned(),
+            severity: test.severity,
+            inputs,
+            sql: SqlText::made(sql, model.document.file.clone(), span),
+        }
+    };
+    model.tests.iter().map(check).collect()
+}
+
+/// The check's name, its SQL, and the other table it reads.
+fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) {
+    let table = Relation::Model(model.to_owned());
+    let rows = match &test.filter {
+        Some(filter) => format!("(SELECT * FROM {table} WHERE {filter}) AS tested"),
+        None => format!("{table} AS tested"),
+    };
+    match &test.kind {
+        TestKind::NotNull { column } => {
+            (format!("not_null_{model}_{column}"), format!("SELECT * FROM {rows} WHERE {column} IS NULL"), None)
+        }
+        TestKind::Unique { column } => (
+            format!("unique_{model}_{column}"),
+            format!(
+                "SELECT {column}, COUNT(*) AS row_count FROM {rows} WHERE {column} IS NOT NULL GROUP BY {column} HAVING COUNT(*) > 1"
+            ),
+            None,
+        ),
+        TestKind::UniqueTogether { columns } => {
+            let list = columns.join(", ");
+            (
+                format!("unique_{model}_{}", columns.join("_")),
+                format!("SELECT {list}, COUNT(*) AS row_count FROM {rows} GROUP BY {list} HAVING COUNT(*) > 1"),
+                None,
+            )
+        }
+        TestKind::AcceptedValues { column, values } => (
+            format!("accepted_values_{model}_{column}"),
+            format!("SELECT * FROM {rows} WHERE {column} NOT IN ({})", values.join(", ")),
+            None,
+        ),
+        TestKind::Relationships { column, to, field } => (
+            format!("relationships_{model}_{column}_{}", to.table()),
+            format!(
+                "SELECT * FROM {rows} WHERE {column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {to} AS parent WHERE parent.{field} = tested.{column})"
+            ),
+            Some(to.clone()),
+        ),
+    }
+}
+
+/// Column sets that the tests hold unique and not NULL: what runs publish has these keys.
+pub(super) fn unique_keys(model: &Described) -> Vec<Vec<String>> {
+    let enforced = || {
+        model.tests.iter().filter(|test| test.filter.is_none() && test.severity == crate::project::Severity::Error)
+    };
+    let not_null = |wanted: &String| {
+        enforced().any(|test| matches!(&test.kind, TestKind::NotNull { column } if column == wanted))
+    };
+    enforced()
+        .filter_map(|test| match &test.kind {
+            TestKind::Unique { column } if not_null(column) => Some(vec![column.clone()]),
+            // Unlike `unique`, this test counts NULLs as values.
+            TestKind::UniqueTogether { columns } => Some(columns.clone()),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,339 @@
+//! What a run would publish, and publishing it: the one commit point.
+//!
+//! A candidate starts as its base snapshot's state and collects changes to tables. Publishing
+//! prepares one log entry a changed table, puts snapshot n+1 create-only, then copies the entries
+//! into the tables' logs. A writer that dies after the put leaves copying to the next one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
+
+use arrow::datatypes::SchemaRef;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ChangeSet, Coverage, Definitions, EntityTotals, FileEntry, Lake, Lease, Origin, Put, RunId, Snapshot, SnapshotId,
+    TableFiles, TableName, TableState,
+    delta::{Entry, entry_bytes, log_path},
+    layout,
+    snapshot::FORMAT,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    project::hex_sha256,
+};
+
+/// How one table would change.
+#[derive(Debug, Clone)]
+pub struct TableChange {
+    pub schema: SchemaRef,
+    pub removed: Vec<FileEntry>,
+    pub added: Vec<FileEntry>,
+    pub changes: ChangeSet,
+    pub owner: String,
+}
+
+/// Says which snapshot a run builds on: what it leaves is garbage once the next number is taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RunRecord {
+    pub(super) base: SnapshotId,
+}
+
+/// A state of the warehouse that is not published yet.
+#[derive(Debug)]
+pub struct Candidate {
+    lake: Lake,
+    run: RunId,
+    base: Option<Snapshot>,
+    changes: BTreeMap<TableName, TableChange>,
+    dropped: BTreeSet<TableName>,
+    /// The base's tables as read so far: log replay is paid once.
+    base_files: Mutex<BTreeMap<TableName, TableFiles>>,
+}
+
+impl Candidate {
+    /// Begins on the newest snapshot (or none), under a lease.
+    pub async fn begin(lake: &Lake, lease: &Lease, base: Option<Snapshot>) -> Result<Self> {
+        let record = RunRecord { base: base.as_ref().map_or(SnapshotId(0), |base| base.id) };
+        lake.put_json(&layout::run_record(lease.run()), &record).await?;
+        Ok(Self {
+            lake: lake.clone(),
+            run: lease.run().clone(),
+            base,
+            changes: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            base_files: Mutex::default(),
+        })
+    }
+
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    pub fn base(&self) -> Option<&Snapshot> {
+        self.base.as_ref()
+    }
+
+    /// Whether anything would change in a table.
+    pub fn changed(&self, table: &TableName) -> bool {
+        self.changes.contains_key(table) || self.dropped.contains(table)
+    }
+
+    pub fn change(&self, table: &TableName) -> Option<&TableChange> {
+        self.changes.get(table)
+    }
+
+    /// The tables as they would be.
+    pub fn tables(&self) -> BTreeSet<TableName> {
+        let base = self.base.iter().flat_map(|base| base.tables.keys());
+        base.filter(|table| !self.dropped.contains(table)).chain(self.changes.keys()).cloned().collect()
+    }
+
+    /// A table's files as they would be; `None` for a table that is not there.
+    pub async fn files(&self, table: &TableName) -> Result<Option<TableFiles>> {
+        let base = self.base_files(table).await?;
+        let Some(change) = self.changes.get(table) else {
+            return Ok(if self.dropped.contains(table) { None } else { base });
+        };
+        let removed: BTreeSet<&str> = change.removed.iter().map(|file| file.path.as_str()).collect();
+        let kept = base.into_iter().flat_map(|base| base.files).filter(|file| !removed.contains(file.path.as_str()));
+        let files = kept.chain(change.added.iter().cloned()).collect();
+        Ok(Some(TableFiles { schema: change.schema.clone(), files }))
+    }
+
+    /// A table's files in the base snapshot.
+    pub async fn base_files(&self, table: &TableName) -> Result<Option<TableFiles>> {
+        let Some(state) = self.base.as_ref().and_then(|base| base.tables.get(table)) else { return Ok(None) };
+        let known = self.base_files.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let files = self.lake.table_files(table, state).await?;
+        self.base_files.lock().unwrap_or_else(PoisonError::into_inner).insert(table.clone(), files.clone());
+        Ok(Some(files))
+    }
+
+    /// Bytes of the data files that this candidate adds.
+    pub fn bytes_added(&self) -> u64 {
+        self.changes.values().flat_map(|change| &change.added).map(|file| file.bytes).sum()
+    }
+
+    pub fn record(&mut self, table: TableName, change: TableChange) {
+        self.dropped.remove(&table);
+        self.changes.insert(table, change);
+    }
+
+    pub fn drop_table(&mut self, table: TableName) {
+        self.changes.remove(&table);
+        self.dropped.insert(table);
+    }
+
+    /// Publishes as the base's next snapshot and copies the log entries.
+    ///
+    /// # Errors
+    /// `Conflict` when another writer published first: nothing of this run is seen. `Data` when a
+    /// foreign writer has written to a table's log. `OutcomeUnknown` when the store did not say
+    /// whether the snapshot was put.
+    pub async fn publish(
+        &self,
+        lease: &Lease,
+        origin: Origin,
+        coverage: Coverage,
+        definitions: Definitions,
+        entities: BTreeMap<String, EntityTotals>,
+    ) -> Result<Snapshot> {
+        let id = self.base.as_ref().map_or(SnapshotId(1), |base| base.id.next());
+        let mut tables: BTreeMap<TableName, TableState> = BTreeMap::new();
+        let mut retired = BTreeMap::new();
+        if let Some(base) = &self.base {
+            retired.clone_from(&base.retired);
+            for (table, state) in &base.tables {
+                let state = TableState { changes: None, ..state.clone() };
+                if self.dropped.contains(table) {
+                    retired.insert(table.clone(), self.prepare_drop(table, &state, id).await?);
+                } else {
+                    tables.insert(table.clone(), state);
+                }
+            }
+        }
+        for (table, change) in &self.changes {
+            let before = tables.get(table).or_else(|| retired.get(table)).cloned();
+            let state = self.prepare(table, change, before.as_ref(), id).await?;
+            retired.remove(table);
+            tables.insert(table.clone(), state);
+        }
+        let snapshot = Snapshot {
+            format: FORMAT,
+            id,
+            parent: self.base.as_ref().map(|base| base.id),
+            origin,
+            run: self.run.clone(),
+            published_at: self.lake.clock().now(),
+            coverage,
+            definitions,
+            entities,
+            tables,
+            retired,
+        };
+        lease.still_held().await?;
+        self.put_snapshot(&snapshot).await?;
+        self.lake.roll_forward(&snapshot).await?;
+        Ok(snapshot)
+    }
+
+    async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+        let path = layout::snapshot(snapshot.id);
+        match self.lake.put_json(&path, snapshot).await {
+            Ok(Put::Created) => Ok(()),
+            Ok(Put::Taken) => Err(Error::conflict(format!("another writer published snapshot {} first", snapshot.id))
+                .hint("nothing of this run was published: run again")),
+            Err(failure) => match self.lake.snapshot(snapshot.id).await {
+                Ok(there) if there.run == self.run => Ok(()),
+                Ok(_) => Err(Error::conflict(format!("another writer published snapshot {} first", snapshot.id))),
+                Err(missing) if missing.kind() == Kind::Input => Err(failure),
+                Err(_) => Err(Error::outcome_unknown(format!("the store did not say whether snapshot {} was published", snapshot.id))
+                    .cause(failure)
+                    .hint("look at `smelt snapshots` once the store answers; running again is safe")),
+            },
+        }
+    }
+
+    async fn prepare(
+        &self,
+        table: &TableName,
+        change: &TableChange,
+        before: Option<&TableState>,
+        id: SnapshotId,
+    ) -> Result<TableState> {
+        let base = match before {
+            Some(state) => Some(self.lake.table_files(table, state).await?),
+            None => None,
+        };
+        let same_schema = base.as_ref().is_some_and(|base| base.schema == change.schema);
+        let files = self.files(table).await?.unwrap_or_else(|| TableFiles::empty(change.schema.clone()));
+        let version = before.map_or(0, |state| state.version + 1);
+        let bytes = entry_bytes(&Entry {
+            schema: (!same_schema).then_some(&*change.schema),
+            new: before.is_none(),
+            removed: &change.removed,
+            added: &change.added,
+            snapshot: id,
+            now_ms: self.lake.clock().now().timestamp_millis(),
+            table,
+        })?;
+        self.put_entry(table, version, bytes, TableState {
+            version,
+            entry: String::new(),
+            entry_sha256: String::new(),
+            rows: files.rows(),
+            files: files.files.len() as u64,
+            bytes: files.bytes(),
+            owner: change.owner.clone(),
+            changes: Some(change.changes.clone()),
+        })
+        .await
+    }
+
+    /// A dropped table's log stays, with no files; its version counts on if the table returns.
+    async fn prepare_drop(&self, table: &TableName, state: &TableState, id: SnapshotId) -> Result<TableState> {
+        let files = self.lake.table_files(table, state).await?;
+        let bytes = entry_bytes(&Entry {
+            schema: None,
+            new: false,
+            removed: &files.files,
+            added: &[],
+            snapshot: id,
+            now_ms: self.lake.clock().now().timestamp_millis(),
+            table,
+        })?;
+        let empty = TableState { rows: 0, files: 0, bytes: 0, version: state.version + 1, changes: None, ..state.clone() };
+        self.put_entry(table, state.version + 1, bytes, empty).await
+    }
+
+    async fn put_entry(
+        &self,
+        table: &TableName,
+        version: u64,
+        bytes: bytes::Bytes,
+        state: TableState,
+    ) -> Result<TableState> {
+        let log = log_path(&self.lake.table_folder(table), version);
+        if self.lake.read_if_there(&log).await?.is_some() {
+            return Err(foreign(table, version));
+        }
+        let path = layout::entry(&self.run, table);
+        let entry_sha256 = hex_sha256(&bytes);
+        self.lake.put_unique(&path, bytes).await?;
+        Ok(TableState { entry: path.to_string(), entry_sha256, ..state })
+    }
+
+    /// Removes what this run wrote and will never publish. Best effort: gc finds the rest.
+    pub async fn discard(self) {
+        for (table, change) in &self.changes {
+            let folder = self.lake.table_folder(table);
+            for file in &change.added {
+                if layout::run_of_data_file(&file.path).as_ref() == Some(&self.run) {
+                    let _ = self.lake.delete(&Path::from(format!("{folder}/{}", file.path))).await;
+                }
+            }
+        }
+        let _ = self.lake.delete_run(&self.run).await;
+    }
+}
+
+fn foreign(table: &TableName, version: u64) -> Error {
+    Error::data(format!("someone else has written version {version} of table `{table}`"))
+        .hint("only smelt may write to its tables' `_delta_log`: move the foreign log entry away, then run again")
+}
+
+impl Lake {
+    /// Copies a published snapshot's log entries into the tables' logs, where they are not yet.
+    ///
+    /// # Errors
+    /// `Data` when a version is taken by other bytes: a foreign writer.
+    pub async fn roll_forward(&self, snapshot: &Snapshot) -> Result<()> {
+        let mine = format!("{}/", layout::run(&snapshot.run));
+        let states = snapshot.tables.iter().chain(&snapshot.retired).filter(|(_, state)| state.entry.starts_with(&mine));
+        futures::stream::iter(states.map(|(table, state)| async move {
+            let log = log_path(&self.table_folder(table), state.version);
+            if let Some(there) = self.read_if_there(&log).await? {
+                return if hex_sha256(&there) == state.entry_sha256 { Ok(()) } else { Err(foreign(table, state.version)) };
+            }
+            let bytes = self.prepared_entry(table, state).await?;
+            match self.put_new(&log, bytes).await? {
+                Put::Created => self.checkpoint(table, state).await,
+                Put::Taken => Err(foreign(table, state.version)),
+            }
+        }))
+        .buffer_unordered(8)
+        .try_collect::<Vec<()>>()
+        .await?;
+        Ok(())
+    }
+
+    /// Every so many versions, a checkpoint keeps log replay short.
+    async fn checkpoint(&self, table: &TableName, state: &TableState) -> Result<()> {
+        const EVERY: u64 = 10;
+        if state.version == 0 || state.version % EVERY != 0 {
+            return Ok(());
+        }
+        let log_store = self.log_store(table, None).await?;
+        let mut delta = deltalake_core::DeltaTable::new(log_store);
+        let written = async {
+            delta.load_version(state.version).await?;
+            deltalake_core::checkpoints::create_checkpoint(&delta, None).await
+        };
+        if let Err(error) = written.await {
+            // A checkpoint is a shortcut: without it the log is only longer.
+            tracing::warn!(%table, %error, "no checkpoint was written");
+        }
+        Ok(())
+    }
+}

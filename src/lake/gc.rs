@@ -1,0 +1,201 @@
+//! What no snapshot, reader or run needs any more: found by mark and sweep, in this order.
+//!
+//! 1. Expire: delete the records of snapshots beyond the retention (never the newest, never a pinned one).
+//! 2. Mark: every file of every table of every snapshot that is kept or pinned.
+//! 3. Sweep: data files, log entries and run folders that are unmarked, and whose run can no longer
+//!    publish, because the snapshot it would have published is taken.
+//!
+//! Holding the run lease is not needed: a running candidate's files carry its run's name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use object_store::{ObjectMeta, path::Path};
+use serde::Serialize;
+
+use super::{
+    Lake, RunId, Snapshot, SnapshotId, TableName, Zone,
+    candidate::RunRecord,
+
+    layout,
+};
+use crate::{error::Result, project::Retention};
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    pub expired_snapshots: Vec<SnapshotId>,
+    pub kept_snapshots: usize,
+    pub deleted_objects: u64,
+    pub freed_bytes: u64,
+}
+
+impl Lake {
+    /// The snapshots that retention no longer protects.
+    pub async fn expirable(&self, retention: Retention) -> Result<Vec<SnapshotId>> {
+        let all = self.snapshots().await?;
+        let beyond = all.len().saturating_sub(usize::try_from(retention.snapshots.max(1)).unwrap_or(usize::MAX));
+        let pinned: BTreeSet<SnapshotId> = self.pinned().await?.into_iter().collect();
+        let days = i64::try_from(retention.days).ok().and_then(TimeDelta::try_days).unwrap_or(TimeDelta::MAX);
+        let horizon = self.clock().now().checked_sub_signed(days);
+        let mut expirable = Vec::new();
+        for id in &all[..beyond] {
+            let old = match (self.snapshot(*id).await, horizon) {
+                (Ok(snapshot), Some(horizon)) => snapshot.published_at < horizon,
+                (_, None) => false,
+                // A damaged record protects nothing, and expiring it must not be stopped by it.
+                (Err(_), _) => true,
+            };
+            if old && !pinned.contains(id) {
+                expirable.push(*id);
+            }
+        }
+        Ok(expirable)
+    }
+
+    /// Expires, marks and sweeps. With `dry_run` only says what it would do.
+    pub async fn collect(&self, retention: Retention, dry_run: bool) -> Result<Collected> {
+        let expired = self.expirable(retention).await?;
+        let mut done = Collected { expired_snapshots: expired.clone(), ..Collected::default() };
+        if !dry_run {
+            for id in &expired {
+                self.delete(&layout::snapshot(*id)).await?;
+            }
+        }
+        // From here on a reader either pinned in time to be seen below, or finds its snapshot gone.
+        let pinned_late: BTreeSet<SnapshotId> = self.pinned().await?.into_iter().collect();
+        if expired.iter().any(|id| pinned_late.contains(id)) {
+            return Ok(done);
+        }
+        let mut kept = Vec::new();
+        for id in self.snapshots().await? {
+            if !expired.contains(&id) {
+                kept.push(self.snapshot(id).await?);
+            }
+        }
+        done.kept_snapshots = kept.len();
+        let Some(newest) = kept.last().map(|snapshot| snapshot.id) else { return Ok(done) };
+
+        // Listed before anything is marked: what appears later is not looked at.
+        let mut garbage = Vec::new();
+        let runs = self.dead_runs(&kept, newest).await?;
+        garbage.extend(self.unneeded_table_objects(&kept, &runs).await?);
+        for run in &runs.dead {
+            garbage.extend(self.list(layout::run(run).as_ref(), None).await?);
+        }
+        for object in garbage {
+            done.deleted_objects += 1;
+            done.freed_bytes += object.size;
+            if !dry_run {
+                self.delete(&object.location).await?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Runs that are not of a kept snapshot and can no longer publish, and those that still may.
+    async fn dead_runs(&self, kept: &[Snapshot], newest: SnapshotId) -> Result<Runs> {
+        let needed: BTreeSet<&str> = kept
+            .iter()
+            .flat_map(|snapshot| {
+                let entries = snapshot.tables.values().chain(snapshot.retired.values());
+                entries.filter_map(|state| state.entry.split('/').nth(2)).chain([snapshot.run.0.as_str()])
+            })
+            .collect();
+        let mut runs = Runs::default();
+        let found = self.list(layout::RUNS, None).await?;
+        let names: BTreeSet<&str> = found.iter().filter_map(|object| object.location.as_ref().split('/').nth(2)).collect();
+        for name in names {
+            let run = RunId(name.to_owned());
+            let record = self.read_json_if_there::<RunRecord>(&layout::run_record(&run)).await.ok().flatten();
+            // Without a record the run had not begun, or is being deleted.
+            let may_publish = record.is_some_and(|record| record.base >= newest);
+            if may_publish {
+                runs.live.insert(run);
+            } else if !needed.contains(name) {
+                runs.dead.insert(run);
+            }
+        }
+        Ok(runs)
+    }
+
+    async fn unneeded_table_objects(&self, kept: &[Snapshot], runs: &Runs) -> Result<Vec<ObjectMeta>> {
+        // Each version of each table once, however many snapshots share it.
+        let mut versions: BTreeMap<&TableName, BTreeMap<u64, &super::TableState>> = BTreeMap::new();
+        for snapshot in kept {
+            for (table, state) in snapshot.tables.iter().chain(&snapshot.retired) {
+                versions.entry(table).or_default().insert(state.version, state);
+            }
+        }
+        let mut live = BTreeSet::new();
+        let mut first_entry: BTreeMap<Path, u64> = BTreeMap::new();
+        for (table, states) in &versions {
+            let folder = self.table_folder(table);
+            for state in states.values() {
+                for file in self.table_files(table, state).await?.files {
+                    live.insert(Path::from(format!("{folder}/{}", file.path)));
+                }
+            }
+            if let Some(oldest) = states.keys().next() {
+                first_entry.insert(folder, *oldest);
+            }
+        }
+        let mut garbage = Vec::new();
+        for zone in [Zone::Staging, Zone::Gold] {
+            let root = self.table_folder(&TableName { zone, name: String::new() });
+            let objects = self.list(root.as_ref(), None).await?;
+            let checkpoints = newest_checkpoints(&objects, &first_entry);
+            for object in objects {
+                let name = object.location.filename().unwrap_or_default();
+                let unneeded = if let Some(run) = layout::run_of_data_file(name) {
+                    !live.contains(&object.location) && !runs.live.contains(&run)
+                } else {
+                    // Replay begins at the newest checkpoint that every kept version can use.
+                    log_entry(&object.location).is_some_and(|(folder, version)| {
+                        checkpoints.get(&folder).is_some_and(|checkpoint| version < *checkpoint)
+                    })
+                };
+                if unneeded {
+                    garbage.push(object);
+                }
+            }
+        }
+        Ok(garbage)
+    }
+
+    /// Deletes a run's folder.
+    pub(super) async fn delete_run(&self, run: &RunId) -> Result<()> {
+        for object in self.list(layout::run(run).as_ref(), None).await? {
+            self.delete(&object.location).await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    /// May still publish: their files are a running candidate's.
+    live: BTreeSet<RunId>,
+    dead: BTreeSet<RunId>,
+}
+
+/// The folder and version of an object in a `_delta_log`.
+fn log_entry(path: &Path) -> Option<(Path, u64)> {
+    let (folder, name) = path.as_ref().split_once("/_delta_log/")?;
+    Some((Path::from(folder), name.get(..20)?.parse().ok()?))
+}
+
+/// By table folder: the newest checkpoint that is not newer than the oldest version still needed.
+fn newest_checkpoints(objects: &[ObjectMeta], first_entry: &BTreeMap<Path, u64>) -> BTreeMap<Path, u64> {
+    let mut newest = BTreeMap::new();
+    for object in objects.iter().filter(|object| object.location.as_ref().ends_with(".checkpoint.parquet")) {
+        if let Some((folder, version)) = log_entry(&object.location)
+            && first_entry.get(&folder).is_some_and(|oldest| version <= *oldest)
+        {
+            let best = newest.entry(folder).or_insert(version);
+            *best = version.max(*best);
+        }
+    }
+    newest
+}
+

@@ -1,0 +1,102 @@
+//! The lake: objects, Delta tables and snapshots on any object store.
+//!
+//! In:  Parquet files that the stages wrote for a run's candidate, and what they replace.
+//! Out: one published snapshot, whole, by one create-only put; readers of any published snapshot.
+//! Rule: only this room writes `_delta_log` and `_smelt`. Nothing is renamed or listed into being:
+//! what a snapshot does not name does not exist.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `store` | opening a location; create-only puts; store errors in people's words |
+//! | `layout` | where every object lies |
+//! | `names` | newtypes for snapshots, batches, runs and tables |
+//! | `snapshot` | the published record of one state of the warehouse |
+//! | `lease` | one writer at a time, with fencing |
+//! | `delta` | log entries, and the files of a table at a version |
+//! | `parquet_files` | sorted batches to Parquet files with statistics |
+//! | `candidate` | what a run would publish; publishing it |
+//! | `provider` | a table's exact files as a DataFusion table |
+//! | `pins` | live readers, so that gc leaves their files |
+//! | `gc` | what no snapshot, reader or run needs any more |
+
+mod candidate;
+mod delta;
+mod gc;
+pub mod layout;
+mod lease;
+mod names;
+mod parquet_files;
+mod pins;
+mod provider;
+mod snapshot;
+mod store;
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use url::Url;
+
+pub use candidate::{Candidate, TableChange};
+pub use delta::{FileEntry, TableFiles};
+pub use gc::Collected;
+pub use lease::{Lease, LeaseOptions};
+pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
+pub(crate) use parquet_files::{FILE_ROWS, concat};
+pub use parquet_files::{FileWriter, read_columns};
+pub use pins::Pin;
+pub use provider::LakeTable;
+pub use snapshot::{ChangeFile, ChangeSet, Coverage, Definitions, EntityTotals, FileRef, Origin, Snapshot, TableState};
+pub use store::{Put, location, store_error};
+
+use crate::{clock::Clock, error::Result, project::Zones};
+
+/// An open lake: a store, the names of its zones, and a clock.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The URL under which the store is registered with the engine; its path is empty.
+    pub(crate) url: Url,
+    pub(crate) zones: Zones,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How people know the lake: its folder or URL.
+    pub(crate) shown: String,
+}
+
+impl Lake {
+    /// A lake on an already opened store (tests inject faults through it).
+    pub fn on(store: Arc<dyn ObjectStore>, zones: Zones, clock: Arc<dyn Clock>, shown: impl Into<String>) -> Self {
+        // The engine finds the store by this URL; two lakes never share one session.
+        let url = Url::parse("smelt://lake/").unwrap_or_else(|e| unreachable!("a constant URL parses: {e}"));
+        Self { store, url, zones, clock, shown: shown.into() }
+    }
+
+    /// Opens a folder (made when missing) or an object-store URL.
+    pub fn open(place: &str, zones: Zones, clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Self::on(store::open(place)?, zones, clock, place))
+    }
+
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Where a table's files lie.
+    pub fn table_folder(&self, table: &TableName) -> object_store::path::Path {
+        let zone = match table.zone {
+            Zone::Staging => &self.zones.staging,
+            Zone::Gold => &self.zones.gold,
+        };
+        object_store::path::Path::from(format!("{zone}/{}", table.name))
+    }
+}

@@ -1,0 +1,375 @@
+//! Sorted batches in, Parquet files with statistics out; and columns of one file back.
+//!
+//! A file is encoded in memory and put whole, create-only: there is never half a file under a
+//! final name, on any store. Encoding runs beside the caller, at most [`ENCODERS`] files at once.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    compute::concat_batches,
+    datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
+};
+use bytes::Bytes;
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parquet::{
+    arrow::{
+        ArrowSchemaConverter, ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
+        arrow_reader::{ArrowReaderOptions, statistics::StatisticsConverter},
+        async_reader::AsyncFileReader,
+    },
+    basic::{Compression, ZstdLevel},
+    errors::ParquetError,
+    file::{
+        metadata::{ParquetMetaData, ParquetMetaDataReader},
+        properties::{EnabledStatistics, WriterProperties},
+    },
+};
+use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
+
+use super::{
+    FileEntry, Lake, RunId,
+    delta::stored_schema,
+    layout,
+};
+use crate::error::{Error, Result};
+
+/// Rows after which a new file is begun: small enough that rewriting one for a late row is cheap.
+pub(crate) const FILE_ROWS: usize = 256 * 1024;
+/// Bytes of Arrow memory after which a new file is begun, whatever its rows.
+const FILE_MEMORY: usize = 96 << 20;
+const ROW_GROUP_ROWS: usize = 64 * 1024;
+const ENCODERS: usize = 2;
+
+/// Where a writer's files go.
+#[derive(Debug, Clone)]
+enum Naming {
+    /// `part-<run>-<number>.parquet` in a table's folder.
+    Table { folder: Path, run: RunId },
+    /// Exactly these paths, by number.
+    Changes { run: RunId, table: super::TableName, side: &'static str },
+}
+
+/// Writes rows, in the order in which they come, to files of about [`FILE_ROWS`] rows.
+#[derive(Debug)]
+pub struct FileWriter {
+    lake: Lake,
+    naming: Naming,
+    schema: SchemaRef,
+    next: usize,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    memory: usize,
+    encoding: VecDeque<JoinHandle<Result<FileEntry>>>,
+    done: Vec<FileEntry>,
+}
+
+impl FileWriter {
+    /// A writer of a table's data files; a run has at most one for each table.
+    pub fn table(lake: &Lake, table: &super::TableName, run: &RunId, schema: SchemaRef) -> Self {
+        Self::new(lake, Naming::Table { folder: lake.table_folder(table), run: run.clone() }, schema)
+    }
+
+    /// A writer of one side (`before` or `after`) of a table's change set.
+    pub fn changes(lake: &Lake, run: &RunId, table: &super::TableName, side: &'static str, schema: SchemaRef) -> Self {
+        Self::new(lake, Naming::Changes { run: run.clone(), table: table.clone(), side }, schema)
+    }
+
+    fn new(lake: &Lake, naming: Naming, schema: SchemaRef) -> Self {
+        Self {
+            lake: lake.clone(),
+            naming,
+            schema,
+            next: 0,
+            batches: Vec::new(),
+            rows: 0,
+            memory: 0,
+            encoding: VecDeque::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// Takes rows of the writer's schema.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut offset = 0;
+        while offset < batch.num_rows() {
+            let take = (FILE_ROWS - self.rows).min(batch.num_rows() - offset);
+            let part = batch.slice(offset, take);
+            self.memory += content_bytes(&part);
+            self.rows += take;
+            self.batches.push(part);
+            offset += take;
+            if self.rows >= FILE_ROWS || self.memory >= FILE_MEMORY {
+                self.cut().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the current file, if it has rows.
+    pub async fn cut(&mut self) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        while self.encoding.len() >= ENCODERS {
+            self.collect_one().await?;
+        }
+        let batches = std::mem::take(&mut self.batches);
+        let (rows, schema) = (std::mem::take(&mut self.rows), Arc::clone(&self.schema));
+        self.memory = 0;
+        let (name, path) = match &self.naming {
+            Naming::Table { folder, run } => {
+                let name = layout::data_file(run, self.next);
+                let path = Path::from(format!("{folder}/{name}"));
+                (name, path)
+            }
+            Naming::Changes { run, table, side } => {
+                let path = layout::change(run, table, side, self.next);
+                (path.to_string(), path)
+            }
+        };
+        self.next += 1;
+        let lake = self.lake.clone();
+        self.encoding.push_back(tokio::spawn(async move {
+            let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches))
+                .await
+                .map_err(|e| Error::bug("the Parquet encoder stopped").cause(e))??;
+            let (bytes, stats) = encoded;
+            let size = bytes.len() as u64;
+            lake.put_unique(&path, bytes).await?;
+            let modified = lake.clock().now().timestamp_millis();
+            Ok(FileEntry { path: name, bytes: size, rows: rows as u64, stats: Arc::new(stats), modified })
+        }));
+        Ok(())
+    }
+
+    async fn collect_one(&mut self) -> Result<()> {
+        if let Some(next) = self.encoding.pop_front() {
+            self.done.push(next.await.map_err(|e| Error::bug("a file writer stopped").cause(e))??);
+        }
+        Ok(())
+    }
+
+    /// Deletes what was written: the rows turned out to be wanted otherwise.
+    pub async fn abandon(mut self) -> Result<()> {
+        self.batches.clear();
+        self.rows = 0;
+        while !self.encoding.is_empty() {
+            self.collect_one().await?;
+        }
+        for file in &self.done {
+            let path = match &self.naming {
+                Naming::Table { folder, .. } => Path::from(format!("{folder}/{}", file.path)),
+                Naming::Changes { .. } => Path::from(file.path.as_str()),
+            };
+            self.lake.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the last file and waits for all of them; in the order of their rows.
+    pub async fn finish(mut self) -> Result<Vec<FileEntry>> {
+        self.cut().await?;
+        while !self.encoding.is_empty() {
+            self.collect_one().await?;
+        }
+        Ok(self.done)
+    }
+}
+
+fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
+    let failed = |e: &dyn std::fmt::Display| Error::bug(format!("cannot encode Parquet: {e}"));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| failed(&e))?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(128))
+        .build();
+    let stored = Arc::new(writer_schema(schema));
+    let mut bytes = Vec::new();
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
+    for batch in batches {
+        writer.write(&to_stored(batch, &stored)?).map_err(|e| failed(&e))?;
+    }
+    let metadata = writer.close().map_err(|e| failed(&e))?;
+    let stats = statistics(&stored, &metadata).map_err(|e| failed(&e))?;
+    Ok((Bytes::from(bytes), stats))
+}
+
+/// The stored types, but with texts as views: they are encoded without a copy.
+fn writer_schema(schema: &Schema) -> Schema {
+    let stored = stored_schema(schema);
+    Schema::new(
+        stored
+            .fields()
+            .iter()
+            .zip(schema.fields())
+            .map(|(stored, given)| match given.data_type() {
+                DataType::Utf8View => Arc::clone(given),
+                _ => Arc::clone(stored),
+            })
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Gives timestamps their zone; no value changes.
+fn to_stored(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(stored.fields())
+        .map(|(column, field)| match (column.data_type(), field.data_type()) {
+            (have, want) if have == want => Ok(Arc::clone(column)),
+            (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
+                let array = column.as_primitive::<TimestampMicrosecondType>().clone();
+                Ok(Arc::new(array.with_timezone_opt(zone.clone())) as ArrayRef)
+            }
+            (_, want) => arrow::compute::cast(column, want)
+                .map_err(|e| Error::bug(format!("column {} cannot be stored", field.name())).cause(e)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(Arc::clone(stored), columns)
+        .map_err(|e| Error::bug("a batch does not fit its table").cause(e))
+}
+
+/// Delta's statistics of one file, from the Parquet footer's.
+fn statistics(schema: &Schema, metadata: &ParquetMetaData) -> parquet::errors::Result<Value> {
+    let parquet_schema = ArrowSchemaConverter::new().convert(schema)?;
+    let groups = metadata.row_groups();
+    let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for field in schema.fields() {
+        let converter = StatisticsConverter::try_new(field.name(), schema, &parquet_schema)?;
+        let count: u64 = converter.row_group_null_counts(groups)?.iter().flatten().sum();
+        nulls.insert(field.name().clone(), json!(count));
+        let (mins, maxes) = (converter.row_group_mins(groups)?, converter.row_group_maxes(groups)?);
+        if let Some(value) = bound(&mins, false) {
+            least.insert(field.name().clone(), value);
+        }
+        if let Some(value) = bound(&maxes, true) {
+            greatest.insert(field.name().clone(), value);
+        }
+    }
+    let rows = metadata.file_metadata().num_rows();
+    Ok(json!({"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}))
+}
+
+/// The least or greatest of the row groups' bounds, as Delta writes it. Decimals have none: JSON
+/// numbers would not hold them exactly.
+fn bound(values: &ArrayRef, greatest: bool) -> Option<Value> {
+    fn pick<T: Ord>(values: impl Iterator<Item = T>, greatest: bool) -> Option<T> {
+        if greatest { values.max() } else { values.min() }
+    }
+    match values.data_type() {
+        DataType::Utf8View => pick(values.as_string_view().iter().flatten(), greatest).map(Value::from),
+        DataType::Utf8 => pick(values.as_string::<i32>().iter().flatten(), greatest).map(Value::from),
+        DataType::Int32 => {
+            pick(values.as_primitive::<arrow::datatypes::Int32Type>().iter().flatten(), greatest).map(Value::from)
+        }
+        DataType::Int64 => {
+            pick(values.as_primitive::<arrow::datatypes::Int64Type>().iter().flatten(), greatest).map(Value::from)
+        }
+        DataType::Date32 => {
+            let days = pick(values.as_primitive::<arrow::datatypes::Date32Type>().iter().flatten(), greatest)?;
+            arrow::temporal_conversions::date32_to_datetime(days).map(|day| day.format("%Y-%m-%d").to_string().into())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = pick(values.as_primitive::<TimestampMicrosecondType>().iter().flatten(), greatest)?;
+            let time = chrono::DateTime::from_timestamp_micros(micros)?;
+            Some(time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into())
+        }
+        _ => None,
+    }
+}
+
+/// Some columns of one data file, batch by batch, in file order, with SQL's types.
+pub async fn read_columns(
+    lake: &Lake,
+    folder: &Path,
+    file: &FileEntry,
+    schema: &SchemaRef,
+    columns: &[usize],
+) -> Result<Vec<RecordBatch>> {
+    let path = Path::from(format!("{folder}/{}", file.path));
+    let damaged = |e: ParquetError| {
+        Error::data(format!("data file `{path}` cannot be read"))
+            .cause(e)
+            .hint("a file of the snapshot is damaged or gone: `smelt rebuild` makes the tables anew from raw")
+    };
+    let reader = StoredFile { store: lake.store(), path: path.clone(), bytes: file.bytes };
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
+    let mask = ProjectionMask::columns(
+        builder.parquet_schema(),
+        columns.iter().map(|&column| schema.field(column).name().as_str()),
+    );
+    let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
+    let stream = builder.with_projection(mask).with_batch_size(8192).build().map_err(damaged)?;
+    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(damaged)?;
+    batches
+        .into_iter()
+        .map(|batch| {
+            let columns = wanted
+                .fields()
+                .iter()
+                .map(|field| {
+                    let column = batch
+                        .column_by_name(field.name())
+                        .ok_or_else(|| Error::data(format!("data file `{path}` has no column `{}`", field.name())))?;
+                    arrow::compute::cast(column, field.data_type())
+                        .map_err(|e| Error::data(format!("data file `{path}`, column `{}`", field.name())).cause(e))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            RecordBatch::try_new(Arc::clone(&wanted), columns)
+                .map_err(|e| Error::data(format!("data file `{path}` does not fit its table")).cause(e))
+        })
+        .collect()
+}
+
+/// A file on the store, read range by range.
+struct StoredFile {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    bytes: u64,
+}
+
+impl AsyncFileReader for StoredFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move {
+            let bytes = self.store.get_range(&self.path, range).await;
+            bytes.map_err(|e| ParquetError::External(Box::new(e)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let size = self.bytes;
+            // One request usually brings the whole footer.
+            let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(64 << 10));
+            Ok(Arc::new(reader.load_and_finish(self, size).await?))
+        }
+        .boxed()
+    }
+}
+
+/// The bytes of a batch's values. Views of texts share buffers, so their buffers' sizes say nothing.
+pub(crate) fn content_bytes(batch: &RecordBatch) -> usize {
+    let column = |column: &ArrayRef| match column.data_type() {
+        // The low half of a view is its length.
+        DataType::Utf8View => {
+            column.as_string_view().views().iter().map(|view| (*view as u32) as usize).sum::<usize>() + 16 * column.len()
+        }
+        other => other.primitive_width().unwrap_or(8) * column.len(),
+    };
+    batch.columns().iter().map(column).sum()
+}
+
+/// One batch of many.
+pub(crate) fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    concat_batches(schema, batches).map_err(|e| Error::bug("batches of one table do not fit together").cause(e))
+}

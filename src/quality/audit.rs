@@ -1,0 +1,81 @@
+//! Runs checks on a session that sees the candidate's tables.
+
+use arrow::{array::AsArray, datatypes::Int64Type, util::pretty::pretty_format_batches};
+use datafusion::{
+    functions_aggregate::expr_fn::count,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, lit},
+    prelude::SessionContext,
+};
+use futures::{StreamExt, TryStreamExt};
+use sha2::{Digest, Sha256};
+
+use super::Check;
+use crate::{
+    engine::{Purpose, plan},
+    engine_error,
+    error::Result,
+    project::{Severity, hex},
+    run::{Audited, CheckResult},
+};
+
+/// Failing rows that are shown.
+const SAMPLE_ROWS: usize = 5;
+/// Checks that run at once.
+const AT_ONCE: usize = 2;
+
+/// Runs every check.
+///
+/// # Errors
+/// `Input` for a check that is not SQL; `Unavailable` when the engine cannot finish one. A check
+/// that finds rows is a result, not an error.
+pub async fn audit(context: &SessionContext, checks: &[Check]) -> Result<Audited> {
+    let failed: Vec<Option<CheckResult>> = futures::stream::iter(checks)
+        .map(|check| run(context, check))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Audited { checks: checks.len(), failed: failed.into_iter().flatten().collect() })
+}
+
+async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
+    let failing = plan(context, &check.sql, Purpose::Model).await?;
+    let counted = LogicalPlanBuilder::from(failing.clone())
+        .aggregate(Vec::<datafusion::logical_expr::Expr>::new(), [count(lit(1_i64))])
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(engine_error)?;
+    let batches = collect(context, counted).await?;
+    let rows = batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64;
+    if rows == 0 {
+        return Ok(None);
+    }
+    let sample = LogicalPlanBuilder::from(failing)
+        .limit(0, Some(SAMPLE_ROWS))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(engine_error)?;
+    let sample = collect(context, sample).await?;
+    Ok(Some(CheckResult {
+        rule: check.name.clone(),
+        table: check.table.clone(),
+        owner: check.owner.clone(),
+        severity: check.severity,
+        rows,
+        sample: pretty_format_batches(&sample).map(|text| text.to_string()).unwrap_or_default(),
+    }))
+}
+
+async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<arrow::array::RecordBatch>> {
+    context.execute_logical_plan(plan).await.map_err(engine_error)?.collect().await.map_err(engine_error)
+}
+
+/// Changes when a rule, its severity or its query does.
+pub fn fingerprint(checks: &[Check]) -> String {
+    let mut hasher = Sha256::new();
+    for check in checks {
+        let severity = match check.severity {
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+        };
+        hasher.update(format!("{}\n{severity}\n{}\n", check.name, check.sql.text()));
+    }
+    hex(&hasher.finalize())
+}

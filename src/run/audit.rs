@@ -1,0 +1,62 @@
+//! The gate before publishing: row accounting, the contracts' rules, and the models' tests, all on
+//! the candidate.
+
+use serde::Serialize;
+
+use crate::{
+    error::{Error, Result},
+    lake::EntityTotals,
+    project::Severity,
+};
+
+/// What the audit found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Audited {
+    /// Rules that were tested.
+    pub checks: usize,
+    /// Those that did not hold.
+    pub failed: Vec<CheckResult>,
+}
+
+/// A rule that does not hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckResult {
+    pub rule: String,
+    pub table: String,
+    pub owner: String,
+    pub severity: Severity,
+    /// Rows that break it.
+    pub rows: u64,
+    /// Some of them, as text.
+    pub sample: String,
+}
+
+impl Audited {
+    /// # Errors
+    /// `Data`, when a rule of severity `error` does not hold.
+    pub fn gate(&self) -> Result<()> {
+        let broken = self.failed.iter().filter(|check| check.severity == Severity::Error).map(|check| {
+            Error::data(format!(
+                "rule `{}` does not hold: {} row(s) of `{}` break it (owner: {})\n{}",
+                check.rule, check.rows, check.table, check.owner, check.sample
+            ))
+            .hint("nothing was published: mend the source or the rule, or keep a batch out with `smelt hold`, and run again")
+        });
+        Error::all(broken)
+    }
+}
+
+/// Law 3: every covered record is current, superseded, a tombstone or in quarantine.
+///
+/// # Errors
+/// `Bug`, with all terms, when an entity's do not add up.
+pub(super) fn account(entity: &str, totals: &EntityTotals, quarantine_rows: u64) -> Result<()> {
+    if totals.balanced() && totals.quarantined == quarantine_rows {
+        return Ok(());
+    }
+    Err(Error::bug(format!(
+        "the records of `{entity}` do not add up: {} raw, but {} current + {} superseded + {} tombstones + {} quarantined ({} rows in quarantine)",
+        totals.raw, totals.current, totals.superseded, totals.tombstones, totals.quarantined, quarantine_rows
+    ))
+    .hint("nothing was published; please report this, with the batch that caused it"))
+}

@@ -1,0 +1,374 @@
+//! Executes a plan under the lease and publishes the candidate.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use datafusion::{common::TableReference, prelude::SessionContext};
+use futures::TryStreamExt;
+
+use super::{
+    Audited, EntityReport, ModelReport, Plan, RunReport,
+    audit,
+    freshness::judge_freshness,
+    plan::{EntityPlan, Facts, ModelDefinition, Situation, plan},
+};
+use crate::{
+    engine::{JoinPreference, SessionFactory, ran_out_of_memory},
+    engine_error,
+    error::{Error, Kind, Result},
+    gold::{self, Model, Models},
+    lake::{
+        Candidate, ChangeSet, EntityTotals, FileWriter, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot,
+        TableChange, TableName, Zone,
+    },
+    project::Project,
+    quality::{self, Check},
+    silver::{self, EntityTables},
+};
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {
+    /// Make everything anew from raw.
+    pub rebuild: bool,
+    pub lease: LeaseOptions,
+}
+
+/// What is being done now.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    Entity { entity: String, files: usize, records: u64 },
+    Model { model: String },
+    Audit { rules: usize },
+    Publish,
+}
+
+/// All that a run works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Workshop<'a> {
+    pub lake: &'a Lake,
+    pub project: &'a Project,
+    pub models: &'a Models,
+    pub engine: &'a SessionFactory,
+}
+
+/// Takes everything new through silver and gold to a published snapshot; or says that nothing is new.
+///
+/// # Errors
+/// Of any stage; then the last snapshot is still the newest.
+pub async fn run(
+    workshop: Workshop<'_>,
+    options: RunOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<RunReport> {
+    let started = Instant::now();
+    let (_, planned) = workshop.plan(options.rebuild).await?;
+    let mut report = RunReport {
+        snapshot: None,
+        entities: Vec::new(),
+        models: Vec::new(),
+        dropped: Vec::new(),
+        audit: Audited::default(),
+        stale: Vec::new(),
+        seconds: 0.0,
+        bytes_read: 0,
+        bytes_written: 0,
+    };
+    if !planned.is_empty() {
+        let lease = workshop.lake.lease(options.lease).await?;
+        let outcome = workshop.locked(&lease, options, &mut report, progress).await;
+        let released = lease.release().await;
+        outcome?;
+        released?;
+        workshop.collect_if_due().await;
+    }
+    let receipts = workshop.lake.last_receipts().await?;
+    report.stale = judge_freshness(&workshop.project.contracts, &receipts, workshop.lake.clock().now());
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+impl Workshop<'_> {
+    /// The facts as they are now, and what a run would do.
+    pub async fn plan(&self, rebuild: bool) -> Result<(Facts, Plan)> {
+        let newest = self.lake.newest().await?;
+        let facts = Facts::read(self.lake, newest, &self.project.contracts, rebuild).await?;
+        let models: Vec<ModelDefinition> = self
+            .models
+            .iter()
+            .map(|model| ModelDefinition {
+                name: model.name.clone(),
+                inputs: model.inputs.iter().map(table_of).collect(),
+                fingerprint: model.fingerprint.clone(),
+            })
+            .collect();
+        let plan = plan(&Situation {
+            snapshot: facts.snapshot.as_ref(),
+            manifests: &facts.manifests,
+            newest_batch: facts.newest_batch,
+            holds: &facts.holds,
+            contracts: &self.project.contracts,
+            models: &models,
+            checks: &quality::fingerprint(&self.rules()),
+            rebuild,
+        });
+        Ok((facts, plan))
+    }
+
+    /// Every rule of the project: the contracts', then the models' tests.
+    pub fn rules(&self) -> Vec<Check> {
+        quality::rules(self.project, self.models)
+    }
+
+    async fn locked(
+        &self,
+        lease: &Lease,
+        options: RunOptions,
+        report: &mut RunReport,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<()> {
+        if let Some(newest) = self.lake.newest().await? {
+            // A dead run may have published and not copied its log entries.
+            self.lake.roll_forward(&newest).await?;
+        }
+        // What was planned before the lease may be done by now.
+        let (facts, plan) = self.plan(options.rebuild).await?;
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let mut candidate = Candidate::begin(self.lake, lease, facts.snapshot).await?;
+        match self.build(lease, &mut candidate, &plan, options, report, progress).await {
+            Ok(snapshot) => {
+                report.snapshot = Some(snapshot.id);
+                Ok(())
+            }
+            Err(error) => {
+                // Where the outcome is not known, the files may be published ones.
+                if error.kind() != Kind::OutcomeUnknown && report.snapshot.is_none() {
+                    candidate.discard().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn build(
+        &self,
+        lease: &Lease,
+        candidate: &mut Candidate,
+        plan: &Plan,
+        options: RunOptions,
+        report: &mut RunReport,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Snapshot> {
+        let mut totals: BTreeMap<String, EntityTotals> =
+            candidate.base().map(|base| base.entities.clone()).unwrap_or_default();
+        totals.retain(|entity, _| self.project.contracts.contains_key(entity.as_str()));
+        for entity in &plan.entities {
+            let done = self.entity(candidate, entity, &totals, progress).await?;
+            report.bytes_read += done.bytes_read;
+            totals.insert(done.entity.clone(), done.totals.clone());
+            report.entities.push(done);
+        }
+        for model in &plan.models {
+            let definition = self.models.get(&model.name)?;
+            progress(Progress::Model { model: model.name.clone() });
+            let started = Instant::now();
+            let (rows, bytes_written) = self.model(candidate, definition).await?;
+            report.models.push(ModelReport {
+                model: model.name.clone(),
+                owner: definition.owner.clone(),
+                reason: model.reason.to_string(),
+                rows,
+                seconds: started.elapsed().as_secs_f64(),
+                bytes_written,
+            });
+        }
+        for table in &plan.dropped {
+            candidate.drop_table(table.clone());
+            report.dropped.push(table.to_string());
+        }
+        self.audit(candidate, &totals, report, progress).await?;
+        progress(Progress::Publish);
+        report.bytes_written = candidate.bytes_added();
+        let origin = if options.rebuild { Origin::Rebuild } else { Origin::Run };
+        candidate.publish(lease, origin, plan.coverage.clone(), plan.definitions.clone(), totals).await
+    }
+
+    async fn entity(
+        &self,
+        candidate: &mut Candidate,
+        plan: &EntityPlan,
+        totals: &BTreeMap<String, EntityTotals>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<EntityReport> {
+        let contract = self.project.contract(plan.entity.as_str())?;
+        progress(Progress::Entity {
+            entity: plan.entity.to_string(),
+            files: plan.files.len(),
+            records: plan.files.iter().map(|file| file.landed.records).sum(),
+        });
+        let started = Instant::now();
+        let before = totals.get(plan.entity.as_str()).cloned().unwrap_or_default();
+        let engine = self.session(JoinPreference::Hash).task_ctx();
+        let done = silver::run_entity(&engine, candidate, contract, &plan.files, plan.work, &before).await?;
+        Ok(EntityReport {
+            entity: plan.entity.to_string(),
+            owner: contract.owner.clone(),
+            reason: plan.reason.to_string(),
+            records: done.records,
+            late: done.late,
+            quarantined: done.quarantined,
+            drift: done.drift,
+            totals: done.totals,
+            waiting: None,
+            seconds: started.elapsed().as_secs_f64(),
+            bytes_read: done.bytes,
+        })
+    }
+
+    /// Computes a model whole and replaces its table. A query that runs out of memory is run again
+    /// with joins that spill.
+    async fn model(&self, candidate: &mut Candidate, model: &Model) -> Result<(u64, u64)> {
+        let table = TableName::gold(&model.name);
+        let mut written = None;
+        for joins in [JoinPreference::Hash, JoinPreference::SortMerge] {
+            let context = self.candidate_session(candidate, joins, model.inputs.iter().map(table_of)).await?;
+            let planned = gold::plan(&context, model).await?;
+            let mut rows = gold::execute(&context, &planned).await.map_err(engine_error)?;
+            let schema = rows.schema();
+            let mut writer = FileWriter::table(self.lake, &table, candidate.run(), Arc::clone(&schema));
+            let failure = loop {
+                match rows.try_next().await {
+                    Ok(Some(batch)) => writer.write(&batch).await?,
+                    Ok(None) => break None,
+                    Err(failure) => break Some(failure),
+                }
+            };
+            match failure {
+                None => {
+                    written = Some((schema, writer.finish().await?));
+                    break;
+                }
+                Some(failure) if joins == JoinPreference::Hash && ran_out_of_memory(&failure) => {
+                    tracing::info!(model = model.name, "the joins do not fit in memory: running with joins that spill");
+                    writer.abandon().await?;
+                }
+                Some(failure) => return Err(engine_error(failure)),
+            }
+        }
+        let (schema, added) = written.ok_or_else(|| Error::bug("a model was not computed"))?;
+        let removed = candidate.base_files(&table).await?.map_or_else(Vec::new, |base| base.files);
+        let (rows, bytes) = added.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes));
+        let owner = model.owner.clone();
+        candidate.record(table, TableChange { schema, removed, added, changes: ChangeSet::Whole, owner });
+        Ok((rows, bytes))
+    }
+
+    async fn audit(
+        &self,
+        candidate: &Candidate,
+        totals: &BTreeMap<String, EntityTotals>,
+        report: &mut RunReport,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<()> {
+        for (entity, contract) in &self.project.contracts {
+            let tables = EntityTables::of(contract);
+            let rows = candidate.files(&tables.quarantine).await?.map_or(0, |files| files.rows());
+            let totals = totals.get(entity.as_str()).cloned().unwrap_or_default();
+            audit::account(entity.as_str(), &totals, rows)?;
+        }
+        let rules = self.rules();
+        progress(Progress::Audit { rules: rules.len() });
+        let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
+        report.audit = quality::audit(&context, &rules).await?;
+        for entity in &mut report.entities {
+            let contract = self.project.contract(&entity.entity)?;
+            entity.waiting = match quality::waiting(contract, self.project) {
+                Some(sql) => Some(count(&context, &sql).await?),
+                None => None,
+            };
+        }
+        report.audit.gate()
+    }
+
+    fn session(&self, joins: JoinPreference) -> SessionContext {
+        let context = self.engine.session(&self.project.settings.name, joins);
+        context.register_object_store(&self.lake.url, self.lake.store());
+        context
+    }
+
+    /// Columns of a table that are together unique: by construction in staging, by a test of
+    /// severity `error` in gold. Empty when none are known.
+    fn key(&self, table: &TableName) -> Vec<String> {
+        match table.zone {
+            Zone::Staging => self
+                .project
+                .contracts
+                .values()
+                .find_map(|contract| EntityTables::of(contract).key(contract, table))
+                .unwrap_or_default(),
+            Zone::Gold => {
+                let model = self.models.get(&table.name).ok();
+                model.and_then(|model| model.unique_keys.first().cloned()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// A session that sees some of the candidate's tables.
+    async fn candidate_session(
+        &self,
+        candidate: &Candidate,
+        joins: JoinPreference,
+        tables: impl IntoIterator<Item = TableName>,
+    ) -> Result<SessionContext> {
+        let context = self.session(joins);
+        for table in tables {
+            if let Some(files) = candidate.files(&table).await? {
+                let provider = LakeTable::new(self.lake, self.lake.table_folder(&table), files)
+                    .map_err(engine_error)?
+                    .with_key(&self.key(&table));
+                let schema = match table.zone {
+                    Zone::Staging => crate::engine::STAGING,
+                    Zone::Gold => crate::engine::GOLD,
+                };
+                context
+                    .register_table(TableReference::partial(schema, table.name.as_str()), Arc::new(provider))
+                    .map_err(engine_error)?;
+            }
+        }
+        Ok(context)
+    }
+
+    /// Collects garbage once enough snapshots have expired to be worth a sweep.
+    async fn collect_if_due(&self) {
+        const WORTH: usize = 8;
+        let retention = self.project.settings.retention;
+        if !retention.after_run {
+            return;
+        }
+        let collected = async {
+            if self.lake.expirable(retention).await?.len() >= WORTH {
+                self.lake.collect(retention, false).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = collected.await {
+            tracing::warn!(%error, "garbage was not collected; `smelt gc` tries again");
+        }
+    }
+}
+
+/// The table behind a model's input.
+fn table_of(relation: &gold::Relation) -> TableName {
+    match relation {
+        gold::Relation::Source { table, .. } => TableName::staging(table),
+        gold::Relation::Model(name) => TableName::gold(name),
+    }
+}
+
+/// The one number that a query gives.
+async fn count(context: &SessionContext, sql: &str) -> Result<u64> {
+    use arrow::{array::AsArray, datatypes::Int64Type};
+    let batches = context.sql(sql).await.map_err(engine_error)?.collect().await.map_err(engine_error)?;
+    let number = batches.first().filter(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
+    Ok(number.unwrap_or(0) as u64)
+}

@@ -1,0 +1,46 @@
+//! How old the newest landing of each entity is, against its contract's SLA. It warns and sets the
+//! exit code, and never keeps a snapshot from being published.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::project::{Contract, EntityName};
+
+/// An entity whose newest landing is older than its contract allows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Staleness {
+    pub entity: String,
+    pub owner: String,
+    /// `None`: nothing ever landed.
+    pub last_landing: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "as_seconds")]
+    pub allowed: TimeDelta,
+}
+
+fn as_seconds<S: serde::Serializer>(allowed: &TimeDelta, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(allowed.num_seconds())
+}
+
+/// The stale entities, by the receipts of their landings.
+pub fn judge_freshness(
+    contracts: &BTreeMap<EntityName, Contract>,
+    receipts: &BTreeMap<String, DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Vec<Staleness> {
+    contracts
+        .values()
+        .filter_map(|contract| {
+            let allowed = contract.freshness?.max_age;
+            let last_landing = receipts.get(contract.entity.as_str()).copied();
+            let fresh = last_landing.is_some_and(|landing| now - landing <= allowed);
+            (!fresh).then(|| Staleness {
+                entity: contract.entity.to_string(),
+                owner: contract.owner.clone(),
+                last_landing,
+                allowed,
+            })
+        })
+        .collect()
+}

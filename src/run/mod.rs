@@ -1,0 +1,27 @@
+//! A run: from what is new, in raw or in the definitions, to one published snapshot.
+//!
+//! ```text
+//! plan      what would happen, and why: pure, from manifests, holds, definitions and the snapshot
+//! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
+//! audit     law 3 always; the contracts' rules and the models' tests
+//! freshness how old the newest landing of each entity is
+//! report    what a run says when it is done
+//! rollback  an earlier snapshot's contents as the next one
+//! ```
+//!
+//! Rule: nothing is seen by any reader before the publish, and a run that fails leaves the last
+//! snapshot in place.
+
+mod audit;
+mod execute;
+mod freshness;
+mod plan;
+mod report;
+mod rollback;
+
+pub use audit::{Audited, CheckResult};
+pub use execute::{Progress, RunOptions, Workshop, run};
+pub use freshness::{Staleness, judge_freshness};
+pub use plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Plan, Reason, Situation, plan};
+pub use report::{EntityReport, ModelReport, RunReport};
+pub use rollback::rollback;

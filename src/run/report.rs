@@ -1,0 +1,54 @@
+//! What a run says when it is done, as fields; the CLI makes it readable.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Audited, Staleness};
+use crate::lake::{EntityTotals, SnapshotId};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// The snapshot that was published; `None` when there was nothing to do.
+    pub snapshot: Option<SnapshotId>,
+    pub entities: Vec<EntityReport>,
+    pub models: Vec<ModelReport>,
+    pub dropped: Vec<String>,
+    pub audit: Audited,
+    pub stale: Vec<Staleness>,
+    pub seconds: f64,
+    /// Of raw files.
+    pub bytes_read: u64,
+    /// Of data files.
+    pub bytes_written: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EntityReport {
+    pub entity: String,
+    pub owner: String,
+    pub reason: String,
+    /// Records that this run read.
+    pub records: u64,
+    /// Of those: older than the newest version that an earlier run had seen.
+    pub late: u64,
+    pub quarantined: u64,
+    /// Columns that the contract does not name, by the records that had them.
+    pub drift: BTreeMap<String, u64>,
+    /// The running totals after the run.
+    pub totals: EntityTotals,
+    /// Current rows that name an order that does not exist; `None` for entities without orders.
+    pub waiting: Option<u64>,
+    pub seconds: f64,
+    pub bytes_read: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelReport {
+    pub model: String,
+    pub owner: String,
+    pub reason: String,
+    pub rows: u64,
+    pub seconds: f64,
+    pub bytes_written: u64,
+}

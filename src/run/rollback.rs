@@ -1,0 +1,66 @@
+//! `smelt rollback N`: snapshot n+1 with the contents and the coverage of snapshot N.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    error::{Error, Result},
+    lake::{Candidate, ChangeSet, FileEntry, Lake, LeaseOptions, Origin, Snapshot, SnapshotId, TableChange},
+};
+
+/// Publishes the contents of `to` as the next snapshot. Batches that came later are pending again;
+/// with `hold` they are held, so that the next run leaves them out.
+///
+/// # Errors
+/// `Input` when `to` was never published or has expired.
+pub async fn rollback(lake: &Lake, to: SnapshotId, hold: bool, lease: LeaseOptions) -> Result<Snapshot> {
+    let lease = lake.lease(lease).await?;
+    let outcome = rolled_back(lake, &lease, to, hold).await;
+    lease.release().await?;
+    outcome
+}
+
+async fn rolled_back(lake: &Lake, lease: &crate::lake::Lease, to: SnapshotId, hold: bool) -> Result<Snapshot> {
+    let target = lake.snapshot(to).await?;
+    let newest = lake.newest().await?.ok_or_else(|| Error::input("nothing is published yet"))?;
+    lake.roll_forward(&newest).await?;
+    if hold {
+        // Before the publish: a crash between the two leaves batches held that a release brings back.
+        for manifest in lake.manifests(target.coverage.through).await? {
+            lake.hold(&manifest.batch.to_string()).await?;
+        }
+    }
+    let mut candidate = Candidate::begin(lake, lease, Some(newest.clone())).await?;
+    for (table, state) in &target.tables {
+        let now = newest.tables.get(table);
+        if now.is_some_and(|now| now.version == state.version) {
+            continue;
+        }
+        let then = lake.table_files(table, state).await?;
+        let current = match now {
+            Some(now) => lake.table_files(table, now).await?.files,
+            None => Vec::new(),
+        };
+        let paths = |files: &[FileEntry]| files.iter().map(|file| file.path.clone()).collect::<BTreeSet<_>>();
+        let (had, has) = (paths(&then.files), paths(&current));
+        candidate.record(
+            table.clone(),
+            TableChange {
+                schema: then.schema.clone(),
+                removed: current.into_iter().filter(|file| !had.contains(&file.path)).collect(),
+                added: then.files.into_iter().filter(|file| !has.contains(&file.path)).collect(),
+                changes: ChangeSet::Whole,
+                owner: state.owner.clone(),
+            },
+        );
+    }
+    for table in newest.tables.keys().filter(|table| !target.tables.contains_key(table)) {
+        candidate.drop_table(table.clone());
+    }
+    let published = candidate
+        .publish(lease, Origin::Rollback(to), target.coverage.clone(), target.definitions.clone(), target.entities.clone())
+        .await;
+    if published.is_err() {
+        candidate.discard().await;
+    }
+    published
+}

@@ -1,0 +1,23 @@
+-- A customer has one current row while it is live (or inferred), and none when it is deleted.
+WITH members AS (
+    SELECT
+        customer_id,
+        0 AS current_rows,
+        1 AS is_live
+    FROM {{ source('staging', 'customers_cleaned') }}
+    UNION ALL
+    SELECT
+        customer_id,
+        1 AS current_rows,
+        CASE WHEN is_inferred THEN 1 ELSE 0 END AS is_live
+    FROM {{ ref('dim_customers') }}
+    WHERE is_current
+)
+
+SELECT
+    customer_id,
+    SUM(current_rows) AS current_rows,
+    MAX(is_live) AS is_live
+FROM members
+GROUP BY customer_id
+HAVING SUM(current_rows) <> 1 OR MAX(is_live) = 0
