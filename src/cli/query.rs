@@ -57,7 +57,7 @@ pub(super) async fn run(args: QueryArgs, warehouse: &dyn Warehouse, engine: Arc<
     let format = format(&args)?;
     let answering = async {
         let questions = Questions::new(view(warehouse, args.at).await?, engine)?;
-        let answer = questions.ask(&statement).await?;
+        let answer = questions.ask(&statement).await.map_err(|error| error.in_statement(&statement))?;
         let layout = if args.expanded { Layout::Records } else { Layout::Fit };
         let Some(place) = &args.output else {
             write(answer, format, page(layout), &mut io::stdout()).await?;

@@ -98,7 +98,10 @@ pub(super) async fn run(
     let exposed = !options.is_loopback() && !tls;
     let server = Server::bind(options, Arc::clone(&warehouse), engine).await?;
     let address = server.address()?;
-    eprintln!("serving snapshot {} at postgresql://{address}/{database}", warehouse.newest().await?.snapshot);
+    match warehouse.newest().await {
+        Ok(view) => eprintln!("serving snapshot {} at postgresql://{address}/{database}", view.snapshot),
+        Err(error) => eprintln!("listening at postgresql://{address}/{database}: {error}"),
+    }
     if open {
         eprintln!("no password is asked for: only this machine can connect");
     }

@@ -61,14 +61,14 @@ impl Dialect for Redshift {
     }
 }
 
-/// The tokens of `sql` with quoted names folded to lower case.
+/// The tokens of `sql` with quoted names folded to lower case, and `E'…'`, as drivers quote, as a string.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
     let mut tokens = Tokenizer::new(&Redshift, sql).tokenize_with_location()?;
     for token in &mut tokens {
-        if let Token::Word(word) = &mut token.token
-            && word.quote_style.is_some()
-        {
-            word.value = word.value.to_ascii_lowercase();
+        match &mut token.token {
+            Token::Word(word) if word.quote_style.is_some() => word.value = word.value.to_ascii_lowercase(),
+            Token::EscapedStringLiteral(text) => token.token = Token::SingleQuotedString(std::mem::take(text)),
+            _ => {}
         }
     }
     Ok(tokens)

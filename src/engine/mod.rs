@@ -29,7 +29,7 @@ pub use text::SqlText;
 
 pub(crate) use {
     diagnose::sql_span,
-    dialect::canonical,
+    dialect::{Redshift, canonical},
     sql::{TableUse, tables},
     text::{Origin, Piece},
 };

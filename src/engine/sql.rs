@@ -113,16 +113,23 @@ fn parse(sql: &SqlText) -> Result<Statement> {
 /// `Input` for what is not one SELECT.
 pub(crate) fn tables(sql: &SqlText) -> Result<Vec<TableUse>> {
     let mut statement = parse(sql)?;
-    let mut found = TableUses::default();
+    let mut found = TableUses::new(GOLD);
     let _ = statement.visit(&mut found);
     Ok(found.uses)
 }
 
-#[derive(Default)]
 struct TableUses {
+    /// Where a bare name is looked up.
+    default_schema: String,
     /// The names of the WITH parts of each query around this place.
     scopes: Vec<BTreeSet<String>>,
     uses: Vec<TableUse>,
+}
+
+impl TableUses {
+    fn new(default_schema: &str) -> Self {
+        Self { default_schema: default_schema.to_owned(), scopes: Vec::new(), uses: Vec::new() }
+    }
 }
 
 impl VisitorMut for TableUses {
@@ -144,7 +151,7 @@ impl VisitorMut for TableUses {
             relation.0.iter().filter_map(|part| part.as_ident()).map(|name| name.value.to_ascii_lowercase()).collect();
         let (schema, table) = match names.as_slice() {
             [table] if self.scopes.iter().any(|scope| scope.contains(table)) => return ControlFlow::Continue(()),
-            [table] => (GOLD.to_owned(), table.clone()),
+            [table] => (self.default_schema.clone(), table.clone()),
             [.., schema, table] => (schema.clone(), table.clone()),
             [] => return ControlFlow::Continue(()),
         };
@@ -154,7 +161,7 @@ impl VisitorMut for TableUses {
 }
 
 fn tables_exist(state: &SessionState, sql: &SqlText, statement: &mut Statement) -> Result<()> {
-    let mut found = TableUses::default();
+    let mut found = TableUses::new(&state.config_options().catalog.default_schema);
     let _ = statement.visit(&mut found);
     let default = &state.config_options().catalog.default_catalog;
     let Some(catalog) = state.catalog_list().catalog(default) else {

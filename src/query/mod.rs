@@ -20,7 +20,7 @@ use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
     error::DataFusionError,
     execution::SendableRecordBatchStream,
-    logical_expr::LogicalPlan,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
     physical_plan::execute_stream,
     prelude::SessionContext,
 };
@@ -81,9 +81,49 @@ pub async fn plan(
     statement: &Statement<'_>,
 ) -> Result<LogicalPlan, SqlError> {
     check_depth(statement)?;
-    let plan = engine.plan(session, statement.text).await.map_err(|error| SqlError::explain(&error, view))?;
+    let explain = Explain::of(statement);
+    // Blanks in place of EXPLAIN and its words: the places errors name stay true.
+    let (words, _) = statement.text.split_at(statement.text.len() - explain.asked.len());
+    let blanks: String = words.chars().map(|character| if character == '\n' { '\n' } else { ' ' }).collect();
+    let sql = blanks + explain.asked;
+    let plan = engine.plan(session, &sql).await.map_err(|error| SqlError::explain(&error, view))?;
     read_only(&plan)?;
-    Ok(plan)
+    explain.wrap(plan).map_err(|error| SqlError::explain(&error, view))
+}
+
+/// `EXPLAIN [ANALYZE] [VERBOSE]` before a question.
+struct Explain<'a> {
+    asked: &'a str,
+    wanted: bool,
+    analyze: bool,
+    verbose: bool,
+}
+
+impl<'a> Explain<'a> {
+    fn of(statement: &Statement<'a>) -> Self {
+        let mut explain =
+            Self { asked: statement.text, wanted: statement.verb() == "EXPLAIN", analyze: false, verbose: false };
+        let mut position = 1;
+        while explain.wanted {
+            match statement.word(position).as_str() {
+                "ANALYZE" => explain.analyze = true,
+                "VERBOSE" => explain.verbose = true,
+                _ => break,
+            }
+            position += 1;
+        }
+        if explain.wanted {
+            explain.asked = statement.text_from(position);
+        }
+        explain
+    }
+
+    fn wrap(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        if !self.wanted {
+            return Ok(plan);
+        }
+        LogicalPlanBuilder::from(plan).explain(self.verbose, self.analyze)?.build()
+    }
 }
 
 /// Begins to run a plan that [`plan`] made.

@@ -11,8 +11,9 @@ use datafusion::{
     error::DataFusionError,
 };
 
+use super::Statement;
 use crate::{
-    error::{Error, Kind, nearest},
+    error::{Error, Kind, SourceFile, nearest},
     serve::{DEFAULT_SCHEMA, View},
 };
 
@@ -23,17 +24,29 @@ pub struct SqlError {
     pub state: &'static str,
     pub message: String,
     pub hint: Option<String>,
+    /// Where in the statement's text it is about: line and column, from 1.
+    pub place: Option<(usize, usize)>,
 }
 
 impl SqlError {
     pub fn new(state: &'static str, message: impl Into<String>) -> Self {
-        Self { state, message: message.into(), hint: None }
+        Self { state, message: message.into(), hint: None, place: None }
     }
 
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The error as commands report it, pointing into the statement.
+    pub fn in_statement(self, statement: &Statement<'_>) -> Error {
+        let place = self.place;
+        let error = Error::from(self);
+        let Some((line, column)) = place else { return error };
+        let file = SourceFile::new("query", statement.text);
+        let start = file.offset(line, column);
+        error.at(&file, start..start + 1)
     }
 
     /// Sorts an engine's error; the view's tables are where near names are looked for.
@@ -75,20 +88,16 @@ impl From<SqlError> for Error {
 /// A warehouse that does not answer.
 impl From<Error> for SqlError {
     fn from(error: Error) -> Self {
-        from_ours(&error)
+        let state = match error.kind() {
+            Kind::Input => "55000",
+            Kind::Data => "XX001",
+            Kind::Bug => "XX000",
+            Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown => "58030",
+        };
+        let mut built = Self::new(state, error.message());
+        built.hint = error.hint_text().map(str::to_owned);
+        built
     }
-}
-
-fn from_ours(error: &Error) -> SqlError {
-    let state = error.sqlstate_code().unwrap_or(match error.kind() {
-        Kind::Input => "22023",
-        Kind::Data => "XX001",
-        Kind::Bug => "XX000",
-        Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown => "58030",
-    });
-    let mut built = SqlError::new(state, error.message());
-    built.hint = error.hint_text().map(str::to_owned);
-    built
 }
 
 const UNDEFINED_TABLE: &str = "42P01";
@@ -128,7 +137,7 @@ fn sort_external(inner: &(dyn std::error::Error + Send + Sync + 'static), outer:
     if let Some(error) = inner.downcast_ref::<SqlError>() {
         error.clone()
     } else if let Some(error) = inner.downcast_ref::<Error>() {
-        from_ours(error)
+        sort_own(error)
     } else if let Some(error) = inner.downcast_ref::<DataFusionError>() {
         sort(error)
     } else if let Some(error) = inner.downcast_ref::<Arc<DataFusionError>>() {
@@ -138,6 +147,50 @@ fn sort_external(inner: &(dyn std::error::Error + Send + Sync + 'static), outer:
     } else {
         SqlError::new("XX000", outer.strip_backtrace())
     }
+}
+
+/// How the engine's own complaints begin, and their states.
+const COMPLAINTS: [(&str, &str); 8] = [
+    ("there is no table ", UNDEFINED_TABLE),
+    ("there is no schema ", "3F000"),
+    ("there is no column ", "42703"),
+    ("there is no function ", "42883"),
+    ("there is a second statement", "42601"),
+    ("this is not SQL ", "42601"),
+    ("this SQL is nested too deeply", "54001"),
+    ("only SELECT is possible", "25006"),
+];
+
+/// Errors in our own words: the planner's, and those of tables whose files fail.
+fn sort_own(error: &Error) -> SqlError {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<DataFusionError>());
+    let mut sorted = match (error.kind(), cause) {
+        (Kind::Bug | Kind::Unavailable, Some(cause)) => sort(cause),
+        (Kind::Input, _) => {
+            let message = error.message();
+            if let Some(state) = error.sqlstate_code() {
+                let mut told = SqlError::new(state, message);
+                told.hint = error.hint_text().map(str::to_owned);
+                told.place = error.place().map(|(_, line, column)| (line, column));
+                return told;
+            }
+            let known = COMPLAINTS.iter().find(|(start, _)| message.starts_with(start));
+            match known {
+                Some((_, state)) => SqlError::new(state, message),
+                None if message.ends_with(" is in several tables") => SqlError::new("42702", message),
+                None if message.contains(" has two columns called ") => SqlError::new("42701", message),
+                None => sort_plan(message.strip_prefix("`query`: ").unwrap_or(message)),
+            }
+        }
+        (Kind::Data, _) => SqlError::new("XX001", error.message()),
+        (Kind::Bug, None) => SqlError::new("XX000", error.message()),
+        (Kind::Conflict | Kind::Unavailable | Kind::OutcomeUnknown, _) => SqlError::new("58030", error.message()),
+    };
+    if let Some(hint) = error.hint_text() {
+        sorted.hint = Some(hint.to_owned());
+    }
+    sorted.place = error.place().map(|(_, line, column)| (line, column));
+    sorted
 }
 
 fn sort_schema(error: &SchemaError) -> SqlError {
@@ -181,6 +234,12 @@ fn sort_plan(message: &str) -> SqlError {
             Some((_, near)) => error.hint(format!("did you mean `{}`?", near.trim_end_matches(['?', '\'']))),
             None => error,
         };
+    }
+    if message.starts_with("DDL not supported") || message.starts_with("DML not supported") {
+        return SqlError::new("25006", "this would change something: published snapshots are read only");
+    }
+    if message.ends_with("not implemented yet") {
+        return SqlError::new("0A000", message.to_owned());
     }
     if message.contains("No function matches") || message.contains("Failed to coerce arguments") {
         return SqlError::new("42883", message.to_owned());

@@ -5,17 +5,17 @@
 
 use std::ops::Range;
 
-use datafusion::sql::sqlparser::{
-    dialect::PostgreSqlDialect,
-    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
-};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::SqlError;
+use crate::engine::Redshift;
 
 /// One statement, without its `;`.
 #[derive(Debug, Clone)]
 pub struct Statement<'a> {
     pub text: &'a str,
+    /// Where in the script the text begins, in bytes.
+    pub offset: usize,
     tokens: Vec<Token>,
     /// Where in the text each token begins.
     starts: Vec<usize>,
@@ -34,7 +34,7 @@ pub enum Purpose {
     Unknown,
 }
 
-const ASKING: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "FROM", "EXPLAIN", "DESCRIBE", "DESC"];
+const ASKING: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN"];
 const SPEAKING: [&str; 17] = [
     "SET",
     "RESET",
@@ -66,7 +66,7 @@ impl<'a> Statement<'a> {
         let text = script[part.clone()].trim_start();
         let base = part.end - text.len();
         let (starts, tokens) = tokens.into_iter().map(|(start, token)| (start - base, token)).unzip();
-        Self { text: text.trim_end(), tokens, starts }
+        Self { text: text.trim_end(), offset: base, tokens, starts }
     }
 
     /// The first word in capitals, or nothing where the statement begins with something else.
@@ -146,7 +146,7 @@ pub struct Script<'a> {
 impl<'a> Script<'a> {
     pub fn new(text: &'a str) -> Self {
         let mut spanned = Vec::new();
-        let tokenised = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location_into_buf(&mut spanned);
+        let tokenised = Tokenizer::new(&Redshift, text).tokenize_with_location_into_buf(&mut spanned);
         let mut offsets = Offsets::new(text);
         let mut script = Self { complete: Vec::new(), open: None, unfinished: tokenised.is_err() };
         let (mut start, mut tokens) = (0, Vec::new());

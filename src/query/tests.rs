@@ -12,12 +12,12 @@ use datafusion::{arrow::datatypes::DataType, prelude::SessionContext};
 use super::*;
 use crate::serve::{
     Warehouse as _,
-    tests::fixture::{MemoryWarehouse, PlainEngine},
+    tests::fixture::{MemoryWarehouse, TestEngine},
 };
 
 async fn questions() -> Questions {
     let view = MemoryWarehouse::new().await.newest().await.unwrap();
-    Questions::new(view, PlainEngine::new(64 << 20)).unwrap()
+    Questions::new(view, TestEngine::new(64 << 20)).unwrap()
 }
 
 async fn written(sql: &str, format: Format, page: Page) -> String {
@@ -27,12 +27,13 @@ async fn written(sql: &str, format: Format, page: Page) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const MIXED: &str = "select * from (values
-    (1, cast(1234567890123456.78 as decimal(18,2)), 'a,\"b\"', timestamp '2024-05-01 12:30:00.25', true, 0.5::double),
-    (2, null, '', null, false, 'NaN'::double),
-    (3, cast(-0.05 as decimal(18,2)), null, timestamp '1999-12-31 00:00:00', null, null),
-    (4, cast(0 as decimal(18,2)), E'two\\nlines \\u001B[31m', null, null, 1e300::double)
-) as t (id, amount, note, at, flag, ratio) order by id";
+const MIXED: &str = "
+    select 1 as id, cast(1234567890123456.78 as decimal(18,2)) as amount, 'a,\"b\"' as note,
+        timestamp '2024-05-01 12:30:00.25' as at, true as flag, 0.5::double precision as ratio
+    union all select 2, null, '', null, false, 'NaN'::double precision
+    union all select 3, cast(-0.05 as decimal(18,2)), null, timestamp '1999-12-31 00:00:00', null, null
+    union all select 4, cast(0 as decimal(18,2)), E'two\\nlines \\u001B[31m', null, null, '1e300'::double precision
+    order by id";
 
 #[tokio::test]
 async fn csv_tells_null_from_empty_text_and_keeps_every_digit() {
@@ -66,7 +67,7 @@ async fn json_has_decimals_as_texts_and_no_invalid_number() {
 #[tokio::test]
 async fn a_table_is_aligned_and_cannot_talk_to_the_terminal() {
     let text = written(
-        "select id, note from (values (1, E'x\\u001B[2J\\ny'), (22, '中文'), (333, null)) t (id, note) order by id",
+        "select 1 as id, E'x\\u001B[2J\\ny' as note union all select 22, '中文' union all select 333, null order by id",
         Format::Table,
         Page::ENDLESS,
     )
@@ -174,7 +175,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn exported_tables_hold_every_row_in_plain_types() {
-    let (view, engine) = (MemoryWarehouse::new().await.newest().await.unwrap(), PlainEngine::new(64 << 20));
+    let (view, engine) = (MemoryWarehouse::new().await.newest().await.unwrap(), TestEngine::new(64 << 20));
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("out");
     let exported = export(&view, engine.as_ref(), &options(&folder), |_| {}).await.unwrap();
@@ -198,7 +199,7 @@ async fn exported_tables_hold_every_row_in_plain_types() {
 
 #[tokio::test]
 async fn parts_are_cut_by_size_and_replaced_only_by_force() {
-    let (view, engine) = (MemoryWarehouse::new().await.newest().await.unwrap(), PlainEngine::new(64 << 20));
+    let (view, engine) = (MemoryWarehouse::new().await.newest().await.unwrap(), TestEngine::new(64 << 20));
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
     fs::write(folder.join("notes.txt"), "mine").unwrap();
@@ -230,7 +231,7 @@ async fn a_view_lives_as_long_as_its_answer() {
     let guard = Arc::new(());
     let view = MemoryWarehouse::new().await.newest().await.unwrap();
     let view = Arc::new(View::new(view.snapshot, view.tables.clone()).keeping(Arc::clone(&guard)));
-    let questions = Questions::new(view, PlainEngine::new(64 << 20)).unwrap();
+    let questions = Questions::new(view, TestEngine::new(64 << 20)).unwrap();
     let mut answer = questions.ask(&only("select * from fact_orders").unwrap()).await.unwrap();
     drop(questions);
     assert_eq!(Arc::strong_count(&guard), 2, "an answer that is being read keeps its view");

@@ -115,6 +115,8 @@ impl Catalogue {
             constant("shobj_description", vec![oid.clone(), name.clone()], nothing.clone()),
             constant("col_description", vec![oid.clone(), DataType::Int32], nothing.clone()),
             constant("pg_get_viewdef", vec![oid.clone(), DataType::Boolean], nothing.clone()),
+            constant("pg_get_function_result", vec![oid.clone()], nothing.clone()),
+            constant("pg_get_function_arguments", vec![oid.clone()], nothing.clone()),
             constant("pg_table_size", vec![oid.clone()], no_size.clone()),
             constant("pg_database_size", vec![name], no_size),
             constant("pg_size_pretty", vec![DataType::Int64], nothing),

@@ -47,7 +47,7 @@ use super::{
     server::Shared,
     session::{Kept, Session},
     views::Opened,
-    wire_error,
+    wire_error, wire_error_in,
 };
 use crate::query::{Script, SqlError, Statement, only};
 
@@ -76,6 +76,8 @@ enum Reply {
 struct Bound<'a> {
     portal: Option<&'a Portal<Prepared>>,
     formats: &'a Format,
+    /// The text the statement is part of, as the client knows it.
+    script: Option<&'a str>,
 }
 
 const SHOW_TABLES: &str = "SELECT table_schema, table_name FROM information_schema.tables \
@@ -131,7 +133,10 @@ impl Handler {
         check_transaction(client, &command)?;
         match &command {
             Command::Ask => return self.ask(&session, statement, bound).await,
-            Command::ShowTables => return self.ask(&session, &only(SHOW_TABLES).map_err(wire_error)?, bound).await,
+            Command::ShowTables => {
+                let bound = Bound { script: Some(SHOW_TABLES), ..bound };
+                return self.ask(&session, &only(SHOW_TABLES).map_err(wire_error)?, bound).await;
+            }
             Command::Begin => {
                 if !session.begin() {
                     notice(client, "25001", "a transaction is open already").await?;
@@ -180,6 +185,7 @@ impl Handler {
                 tell(client, session.reset_all()).await?;
             }
             Command::Declare { cursor, query } => {
+                let bound = Bound { script: Some(query), ..bound };
                 let query = only(query).map_err(wire_error)?;
                 let Reply::Rows(rows) = self.ask(&session, &query, bound).await? else {
                     return Err(wire_error(SqlError::new("42601", "a cursor is declared for a query")));
@@ -197,7 +203,8 @@ impl Handler {
     async fn ask(&self, session: &Session, statement: &Statement<'_>, bound: Bound<'_>) -> PgWireResult<Reply> {
         let views = &self.shared.views;
         let opened = session.view(views).await.map_err(wire_error)?;
-        let mut planned = views.plan(&opened, statement).await.map_err(wire_error)?;
+        let unplanned = |error| wire_error_in(bound.script.unwrap_or(statement.text), statement, error);
+        let mut planned = views.plan(&opened, statement).await.map_err(unplanned)?;
         if let Some(portal) = bound.portal {
             let values = parameters::bind(portal, &portal.statement.statement.parameters)?;
             planned.plan = bind(planned.plan, &values, &opened)?;
@@ -239,7 +246,7 @@ impl Handler {
             client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
         for statement in &statements {
-            let bound = Bound { portal: None, formats: &Format::UnifiedText };
+            let bound = Bound { portal: None, formats: &Format::UnifiedText, script: Some(sql) };
             match self.reply(client, statement, bound).await? {
                 Reply::Rows(rows) => send_query_response(client, rows, true).await?,
                 Reply::Done(tag) => send_execution_response(client, Tag::new(tag)).await?,
@@ -263,7 +270,7 @@ impl Handler {
             PortalExecutionState::Finished => None,
             PortalExecutionState::Initial => {
                 let statement = only(&portal.statement.statement.sql).map_err(wire_error)?;
-                let bound = Bound { portal: Some(portal), formats: &portal.result_column_format };
+                let bound = Bound { portal: Some(portal), formats: &portal.result_column_format, script: None };
                 match self.reply(client, &statement, bound).await? {
                     Reply::Rows(rows) => Some(rows),
                     Reply::Done(tag) => return send_execution_response(client, Tag::new(tag)).await,
@@ -431,7 +438,8 @@ impl QueryParser for Handler {
                 let asked = if command == Command::Ask { &statement } else { &tables };
                 let session = Self::session(client);
                 let opened = session.view(&self.shared.views).await.map_err(wire_error)?;
-                let planned = self.shared.views.plan(&opened, asked).await.map_err(wire_error)?;
+                let unplanned = |error| wire_error_in(sql, asked, error);
+                let planned = self.shared.views.plan(&opened, asked).await.map_err(unplanned)?;
                 prepared.parameters = parameters::wanted(&planned.plan).map_err(wire_error)?;
                 prepared.columns = Some(Arc::clone(planned.plan.schema().inner()));
             }

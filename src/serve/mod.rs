@@ -28,13 +28,28 @@ pub use options::{Password, ServeOptions, TlsFiles};
 pub use server::Server;
 pub use warehouse::{DEFAULT_SCHEMA, SqlEngine, View, ViewTable, Warehouse, open};
 
-use crate::query::SqlError;
+use crate::query::{SqlError, Statement};
 
 /// The error as clients get it.
 fn wire_error(error: SqlError) -> PgWireError {
+    PgWireError::UserError(Box::new(error_info(error)))
+}
+
+/// The error of a statement in a text, with the place marked: in characters, from 1.
+fn wire_error_in(text: &str, statement: &Statement<'_>, error: SqlError) -> PgWireError {
+    let position = error.place.map(|(line, column)| {
+        let above: usize = statement.text.split_inclusive('\n').take(line - 1).map(|line| line.chars().count()).sum();
+        text[..statement.offset].chars().count() + above + column
+    });
+    let mut info = error_info(error);
+    info.position = position.map(|position| position.to_string());
+    PgWireError::UserError(Box::new(info))
+}
+
+fn error_info(error: SqlError) -> ErrorInfo {
     let mut info = ErrorInfo::new("ERROR".to_owned(), error.state.to_owned(), error.message);
     info.hint = error.hint;
-    PgWireError::UserError(Box::new(info))
+    info
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ const KNOWN: &[Setting] = &[
     // No type that leaves the server has a zone: the setting is for the client's own use.
     setting("TimeZone", "UTC", Takes::Anything, true),
     setting("integer_datetimes", "on", Takes::Nothing, true),
-    setting("standard_conforming_strings", "on", Takes::OneOf(ON), true),
+    // As in Redshift, a backslash escapes inside any string.
+    setting("standard_conforming_strings", "off", Takes::OneOf(OFF), true),
     setting("is_superuser", "off", Takes::Nothing, true),
     setting("session_authorization", "", Takes::Nothing, true),
     setting("default_transaction_read_only", "on", Takes::OneOf(ON), true),

@@ -144,7 +144,7 @@ impl<'a> Shell<'a> {
         let begun = Instant::now();
         let asking = async {
             let questions = Questions::new(self.view().await?, Arc::clone(&self.engine))?;
-            let answer = questions.ask(statement).await?;
+            let answer = questions.ask(statement).await.map_err(|error| error.in_statement(statement))?;
             write(answer, Format::Table, self.page(), &mut io::stdout()).await
         };
         let asked = tokio::select! {
@@ -235,13 +235,9 @@ fn columns(view: &View, name: &str, page: Page) -> Result<String> {
 }
 
 fn complain(error: &Error) {
-    eprintln!("error: {}", error.message());
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        eprintln!("  because: {next}");
-        cause = next.source();
-    }
-    if let Some(hint) = error.hint_text() {
-        eprintln!("  help: {hint}");
+    let mut text = String::new();
+    match miette::GraphicalReportHandler::new().render_report(&mut text, error) {
+        Ok(()) => eprintln!("{text}"),
+        Err(_) => eprintln!("error: {error}"),
     }
 }

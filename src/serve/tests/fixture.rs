@@ -6,46 +6,41 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use datafusion::{
-    common::config::Dialect,
-    datasource::MemTable,
-    execution::{SessionStateBuilder, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
-    logical_expr::LogicalPlan,
-    prelude::{SessionConfig, SessionContext},
-};
+use datafusion::{datasource::MemTable, logical_expr::LogicalPlan, prelude::SessionContext};
+use tempfile::TempDir;
 
 use crate::{
-    error::{Error, Result},
+    engine::{self, JoinPreference, Limits, Purpose, SessionFactory, SqlText},
+    error::{Result, SourceFile},
     project::Serve,
     serve::{ServeOptions, SqlEngine, View, ViewTable, Warehouse},
 };
 
-/// DataFusion as it comes, within a limit of memory.
-pub(crate) struct PlainEngine {
-    memory: usize,
+/// The embedded engine without a lake, within a limit of memory.
+pub(crate) struct TestEngine {
+    factory: SessionFactory,
+    _spill: TempDir,
 }
 
-impl PlainEngine {
+impl TestEngine {
     pub(crate) fn new(memory: usize) -> Arc<Self> {
-        Arc::new(Self { memory })
+        let spill = tempfile::tempdir().unwrap();
+        let limits = Limits { memory, threads: 2, spill: spill.path().to_owned(), batch_size: 8192 };
+        Arc::new(Self { factory: SessionFactory::new(limits).unwrap(), _spill: spill })
     }
 }
 
 #[async_trait]
-impl SqlEngine for PlainEngine {
+impl SqlEngine for TestEngine {
     fn session(&self) -> Result<SessionContext> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(self.memory))).build_arc();
-        let runtime = runtime.map_err(|error| Error::unavailable("no runtime").cause(error))?;
-        let mut config = SessionConfig::new().with_target_partitions(2);
-        config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
-        config.options_mut().sql_parser.parse_float_as_decimal = true;
-        let state =
-            SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build();
-        Ok(SessionContext::new_with_state(state))
+        Ok(self.factory.session("shop", JoinPreference::Hash))
     }
 
     async fn plan(&self, session: &SessionContext, sql: &str) -> datafusion::error::Result<LogicalPlan> {
-        session.state().create_logical_plan(sql).await
+        let text = SqlText::whole(SourceFile::new("query", sql));
+        engine::plan(session, &text, Purpose::Query)
+            .await
+            .map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))
     }
 }
 
@@ -57,7 +52,7 @@ pub(crate) struct MemoryWarehouse {
 
 impl MemoryWarehouse {
     pub(crate) async fn new() -> Arc<Self> {
-        let context = PlainEngine::new(1 << 30).session().unwrap();
+        let context = SessionContext::new();
         let mut tables = Vec::new();
         for (schema, name, sql) in TABLES {
             tables.push(ViewTable {
