@@ -53,10 +53,6 @@ impl Shop {
     pub(crate) fn spill(&self) -> PathBuf {
         self.folder.path().join("spill")
     }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.project.root
-    }
 }
 
 /// A warehouse that nothing ever happened to, as it was after each extract's run.

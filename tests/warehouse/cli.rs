@@ -127,6 +127,10 @@ fn questions_are_answered_in_every_format_and_about_earlier_snapshots() {
     shop.write("report.sql", "select count(*) from staging.payments_cleaned;\n");
     shop.smelt(["query", "-F", "csv", "-f", "report.sql"]).ok().says("2");
 
+    // Two aggregates that differ in a cast alone are two columns.
+    let casts = "select max(ordered_at) as at, max(ordered_at::date) as day, sum(net_amount) as exact, sum(net_amount::int) as whole from fact_orders";
+    assert_eq!(shop.value(casts), "2025-01-02 11:00:00,2025-01-02,78.50,79");
+
     shop.land("orders.jsonl", order("o3", "2025-01-05"));
     shop.run();
     assert_eq!(shop.value("select count(*) from fact_orders"), "3");

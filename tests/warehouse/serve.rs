@@ -48,7 +48,7 @@ impl Drop for Server {
 fn drivers_ask_a_warehouse_that_publishes_meanwhile() {
     let simulation = Simulation {
         seed: 31,
-        orders: 2_000,
+        orders: 6_000,
         days: 1,
         format: "jsonl",
         compression: "none",

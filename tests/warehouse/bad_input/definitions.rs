@@ -195,10 +195,10 @@ const WHEN_RUN: &[Slip] = &[
         hint: "did you mean `payment_method`?",
     },
     Slip {
-        scenario: "a mean of floats, which depends on the order of addition",
+        scenario: "a sum of floats, which depends on the order of addition",
         file: "models/marts/customer_lifetime.sql",
         from: "COUNT(*) AS order_count",
-        to: "AVG(CAST(orders.net_amount AS FLOAT)) AS order_count",
+        to: "SUM(CAST(orders.paid_amount AS FLOAT)) AS order_count",
         says: "over floats",
         line: "AS FLOAT",
         hint: "cast to DECIMAL",

@@ -138,7 +138,7 @@ fn a_line_of_100_megabytes_costs_bounded_memory() {
         let mut file = BufWriter::new(fs::File::create(shop.path("inbox/orders.jsonl")).unwrap());
         file.write_all(order("o3", "2025-01-05").as_bytes()).unwrap();
         file.write_all(b"{\"order_id\":\"").unwrap();
-        let part = [b'x'; 1 << 20];
+        let part = vec![b'x'; 1 << 20];
         (0..100).for_each(|_| file.write_all(&part).unwrap());
         file.write_all(b"\"}\n").unwrap();
         file.write_all(order("o4", "2025-01-05").as_bytes()).unwrap();

@@ -145,11 +145,9 @@ impl Drop for SmallDisk {
 fn a_full_disk_fails_the_run_and_the_next_one_works() {
     let shop = Shop::patient();
     let Some(disk) = SmallDisk::mount(&shop.lake(), 8) else { return };
-    for (name, records) in
-        [("orders.jsonl", order("o1", "2025-01-05")), ("inbox/orders-2.jsonl", order("o2", "2025-01-05"))]
-    {
-        shop.write(name, records);
-    }
+    shop.write("orders.jsonl", order("o1", "2025-01-05"));
+    let more: String = (2..=2_000).map(|number| order(&format!("o{number}"), "2025-01-05")).collect();
+    shop.write("inbox/orders-2.jsonl", more);
     shop.smelt(["ingest", "orders.jsonl"]).ok();
     shop.smelt(["run"]).ok();
     let full = |arguments: &[&str], free: u64| {
@@ -166,12 +164,12 @@ fn a_full_disk_fails_the_run_and_the_next_one_works() {
     full(&["ingest", "inbox"], 0);
     shop.smelt(["ingest", "inbox"]).ok();
     // Struck at the lease, at early tables, at late ones.
-    for kilobytes in [0, 8, 24, 48] {
+    for kilobytes in [0, 16, 32, 64] {
         full(&["run"], kilobytes << 10);
     }
     assert_eq!(shop.snapshots(), [1]);
     assert_eq!(shop.run()["snapshot"], 2);
-    assert_eq!(shop.value("select count(*) from fact_orders"), "2");
+    assert_eq!(shop.value("select count(*) from fact_orders"), "2000");
 }
 
 /// A run that was stopped in the middle, holding the lock.
