@@ -263,7 +263,7 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
     known
         .into_iter()
         .map(|name| (distance(&wanted.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (name.chars().count().max(wanted.chars().count()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= (name.chars().count().max(wanted.chars().count()) * 2 / 5).max(1))
         .min()
         .map(|(_, name)| name)
 }

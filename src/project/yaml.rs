@@ -155,7 +155,7 @@ fn convert(
                 let below = format!("{pointer}/{}", escape(&name));
                 let value = convert(item, below.clone(), spans, byte)?;
                 // A block begins below its key; what is wrong with it is told at the key.
-                if !matches!(item.data, YamlData::Value(_))
+                if item.span.start.line() > key.span.start.line()
                     && let Some(span) = spans.get_mut(&below)
                 {
                     span.start = byte(key.span.start.index());
