@@ -4,7 +4,12 @@
 //! them. Of two ingests that race for a number one loses; it looks at what the other landed, and
 //! takes the next number.
 
-use std::{collections::BTreeMap, fs::File, io::Read, path::Path as FsPath};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    path::Path as FsPath,
+};
 
 use chrono::NaiveDate;
 use object_store::{ObjectStoreExt, PutPayload, path::Path};
@@ -112,18 +117,22 @@ pub async fn ingest(
         });
     }
 
-    let mut landed = find_landed(lake, &checked).await?;
+    let landed = find_landed(lake, &checked).await?;
+    // A second copy in this batch is a landing again, in whatever batch it becomes.
+    let (mut mine, mut copies) = (BTreeSet::new(), BTreeSet::new());
     let mut report = IngestReport { batch: None, files: Vec::new() };
     let mut files: Vec<LandedFile> = Vec::new();
-    for file in &checked {
+    for (index, file) in checked.iter().enumerate() {
         let identity = (file.source.entity.clone(), file.sha256.clone());
         let outcome = match landed.get(&identity) {
             _ if file.records == 0 => Outcome::Empty,
             Some(batch) => Outcome::Again { batch: *batch },
+            None if !mine.insert(identity) => {
+                copies.insert(index);
+                Outcome::Again { batch: BatchId(seen.0 + 1) }
+            }
             None => {
                 let raw = store_raw(lake, file, options.ingestion_date).await?;
-                // A second copy in this batch is a landing again.
-                landed.insert(identity, BatchId(seen.0 + 1));
                 files.push(LandedFile {
                     entity: file.source.entity.clone(),
                     path: file.source.path.clone(),
@@ -161,20 +170,20 @@ pub async fn ingest(
             seen = seen.max(newer.batch);
             for other in &newer.files {
                 files.retain(|file| (&file.entity, &file.sha256) != (&other.entity, &other.sha256));
-                for (landing, file) in report.files.iter_mut().zip(&checked) {
+                for (index, (landing, file)) in report.files.iter_mut().zip(&checked).enumerate() {
                     if (&landing.entity, &file.sha256) == (&other.entity, &other.sha256) {
+                        copies.remove(&index);
                         landing.outcome = Outcome::Again { batch: newer.batch };
                     }
                 }
             }
         }
     }
-    for (landing, file) in report.files.iter_mut().zip(&checked) {
+    for (index, (landing, file)) in report.files.iter_mut().zip(&checked).enumerate() {
         let batch = match &mut landing.outcome {
             Outcome::Landed => report.batch,
             Outcome::Again { batch } => {
-                // A copy within the batch points at the number that the batch got in the end.
-                if batch.0 > seen.0 {
+                if copies.contains(&index) {
                     *batch = report.batch.unwrap_or(*batch);
                 }
                 Some(*batch)

@@ -19,7 +19,7 @@ use crate::{
 #[command(after_help = "Examples:
   smelt export out                                all gold tables
   smelt export out --tables fact_orders,dim_date
-  smelt export out --all --at 12                  staging too, as of snapshot 12")]
+  smelt export out --all --snapshot 12                  staging too, as of snapshot 12")]
 pub(super) struct ExportArgs {
     /// The folder to write to; it must be empty or not exist.
     pub(super) folder: PathBuf,
@@ -33,7 +33,7 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     pub(super) force: bool,
     /// Export this snapshot instead of the newest.
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long = "snapshot", alias = "at", value_name = "N")]
     pub(super) at: Option<u64>,
 }
 

@@ -24,7 +24,7 @@ use crate::{
   smelt query \"select order_status, count(*) from fact_orders group by 1\"
   smelt query -F csv \"select * from daily_sales\" > daily_sales.csv
   smelt query -o orders.parquet \"select * from fact_orders where ordered_at >= '2024-01-01'\"
-  smelt query --at 12 -f report.sql
+  smelt query --snapshot 12 -f report.sql
   echo 'select 1' | smelt query")]
 pub(super) struct QueryArgs {
     /// The SQL; left out, it is read from standard input.
@@ -42,7 +42,7 @@ pub(super) struct QueryArgs {
     #[arg(long, requires = "output")]
     pub(super) force: bool,
     /// Ask this snapshot instead of the newest.
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long = "snapshot", alias = "at", value_name = "N")]
     pub(super) at: Option<u64>,
     /// Show rows as records, one line a column.
     #[arg(short = 'x', long)]

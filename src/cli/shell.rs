@@ -17,11 +17,11 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   smelt shell
-  smelt shell --at 12
+  smelt shell --snapshot 12
   smelt shell < report.sql")]
 pub(super) struct ShellArgs {
     /// Ask this snapshot instead of the newest.
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long = "snapshot", alias = "at", value_name = "N")]
     pub(super) at: Option<u64>,
 }
 

@@ -25,10 +25,10 @@ pub(super) struct SnapshotsArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   smelt tables
-  smelt tables --at 12 --json")]
+  smelt tables --snapshot 12 --json")]
 pub(super) struct TablesArgs {
     /// Of this snapshot instead.
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long = "snapshot", alias = "at", value_name = "N")]
     pub(super) at: Option<u64>,
 }
 

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
+    column_names::name_columns,
     redshift::{CUT, DatePart},
     sql::Purpose,
     text::SqlText,
@@ -73,6 +74,9 @@ impl VisitorMut for Lowering<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if self.purpose == Purpose::Query {
+            name_columns(select);
+        }
         if self.purpose == Purpose::Model {
             if let Some(Distinct::On(_)) = select.distinct {
                 let way_out = "use `QUALIFY ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) = 1`";

@@ -9,18 +9,22 @@
 //! | `text` | SQL with its origin |
 //! | `dialect` | the grammar, and the canonical text for fingerprints |
 //! | `lower` | Redshift's spellings rewritten, and what models may not say |
+//! | `column_names` | what columns of questions are called that have no AS |
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `sql` | [`plan`]: all of the above in order |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
+//! | `stoppable` | threads for people's statements, and pauses in the joins that need them |
 //! | `diagnose` | DataFusion's errors as ours |
 
 mod adjacent_rows;
+mod column_names;
 mod diagnose;
 mod dialect;
 mod lower;
 mod redshift;
 mod session;
 mod sql;
+mod stoppable;
 mod text;
 
 pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, ran_out_of_memory, read_only};
@@ -31,6 +35,7 @@ pub(crate) use {
     diagnose::sql_span,
     dialect::{Redshift, canonical},
     sql::{TableUse, tables},
+    stoppable::execute,
     text::{Origin, Piece},
 };
 

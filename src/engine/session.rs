@@ -18,7 +18,7 @@ use datafusion::{
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
 
-use super::{adjacent_rows::AdjacentRows, redshift};
+use super::{adjacent_rows::AdjacentRows, redshift, stoppable::Pauses};
 use crate::error::{Error, Result};
 
 /// The schema of the cleaned source tables.
@@ -87,6 +87,7 @@ impl SessionFactory {
                 .with_runtime_env(Arc::clone(&self.runtime)),
         )
         .with_physical_optimizer_rule(Arc::new(AdjacentRows))
+        .with_physical_optimizer_rule(Arc::new(Pauses))
         .build();
         let context = SessionContext::new_with_state(state);
         let schemas = Arc::new(MemoryCatalogProvider::new());

@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arrow::datatypes::SchemaRef;
@@ -40,6 +43,9 @@ pub struct TableChange {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunRecord {
     pub(super) base: SnapshotId,
+    /// An older snapshot whose files the run would publish again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shares: Option<SnapshotId>,
 }
 
 /// A state of the warehouse that is not published yet.
@@ -52,12 +58,15 @@ pub struct Candidate {
     dropped: BTreeSet<TableName>,
     /// The base's tables as read so far: log replay is paid once.
     base_files: Mutex<BTreeMap<TableName, TableFiles>>,
+    /// Set before the snapshot is put: from then on it may be published, whatever the store answers.
+    put_tried: AtomicBool,
 }
 
 impl Candidate {
-    /// Begins on the newest snapshot (or none), under a lease.
-    pub async fn begin(lake: &Lake, lease: &Lease, base: Option<Snapshot>) -> Result<Self> {
-        let record = RunRecord { base: base.as_ref().map_or(SnapshotId(0), |base| base.id) };
+    /// Begins on the newest snapshot (or none), under a lease. What `shares` names, an older snapshot
+    /// whose files it would publish again, does not expire until this run is over: read it after.
+    pub async fn begin(lake: &Lake, lease: &Lease, base: Option<Snapshot>, shares: Option<SnapshotId>) -> Result<Self> {
+        let record = RunRecord { base: base.as_ref().map_or(SnapshotId(0), |base| base.id), shares };
         lake.put_json(&layout::run_record(lease.run()), &record).await?;
         Ok(Self {
             lake: lake.clone(),
@@ -66,6 +75,7 @@ impl Candidate {
             changes: BTreeMap::new(),
             dropped: BTreeSet::new(),
             base_files: Mutex::default(),
+            put_tried: AtomicBool::new(false),
         })
     }
 
@@ -149,7 +159,7 @@ impl Candidate {
         definitions: Definitions,
         entities: BTreeMap<String, EntityTotals>,
     ) -> Result<Snapshot> {
-        let id = self.base.as_ref().map_or(SnapshotId(1), |base| base.id.next());
+        let id = self.id();
         let mut tables: BTreeMap<TableName, TableState> = BTreeMap::new();
         let mut retired = BTreeMap::new();
         if let Some(base) = &self.base {
@@ -183,20 +193,46 @@ impl Candidate {
             retired,
         };
         lease.still_held().await?;
+        self.put_tried.store(true, Ordering::SeqCst);
         self.put_snapshot(&snapshot).await?;
-        self.lake.roll_forward(&snapshot).await?;
+        match self.lake.roll_forward(&snapshot).await {
+            Err(foreign) if foreign.kind() == Kind::Data => return Err(foreign),
+            // It is published, and readers find the entries where they were prepared.
+            Err(error) => tracing::warn!(%error, "not all log entries are copied; the next run does the rest"),
+            Ok(()) => {}
+        }
         Ok(snapshot)
     }
 
+    /// The snapshot that this candidate would be.
+    fn id(&self) -> SnapshotId {
+        self.base.as_ref().map_or(SnapshotId(1), |base| base.id.next())
+    }
+
+    /// What a failure on the way to the publish really is: where another writer has published
+    /// meanwhile, files that were collected or log entries that are taken are a lost race.
+    pub async fn explain(&self, failure: Error) -> Error {
+        if failure.kind() == Kind::Conflict || self.put_tried.load(Ordering::SeqCst) {
+            return failure;
+        }
+        match self.lake.snapshots().await {
+            Ok(published) if published.last() >= Some(&self.id()) => self.overtaken().cause(failure),
+            _ => failure,
+        }
+    }
+
+    fn overtaken(&self) -> Error {
+        Error::conflict(format!("another writer published snapshot {} first", self.id()))
+            .hint("nothing of this run was published: run again")
+    }
+
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        let path = layout::snapshot(snapshot.id);
-        match self.lake.put_json(&path, snapshot).await {
+        match self.lake.put_snapshot(snapshot).await {
             Ok(Put::Created) => Ok(()),
-            Ok(Put::Taken) => Err(Error::conflict(format!("another writer published snapshot {} first", snapshot.id))
-                .hint("nothing of this run was published: run again")),
+            Ok(Put::Taken) => Err(self.overtaken()),
             Err(failure) => match self.lake.snapshot(snapshot.id).await {
                 Ok(there) if there.run == self.run => Ok(()),
-                Ok(_) => Err(Error::conflict(format!("another writer published snapshot {} first", snapshot.id))),
+                Ok(_) => Err(self.overtaken()),
                 Err(missing) if missing.kind() == Kind::Input => Err(failure),
                 Err(_) => Err(Error::outcome_unknown(format!(
                     "the store did not say whether snapshot {} was published",
@@ -283,14 +319,19 @@ impl Candidate {
         Ok(TableState { entry: path.to_string(), entry_sha256, ..state })
     }
 
-    /// Removes what this run wrote and will never publish. Best effort: gc finds the rest.
+    /// Removes what this run wrote, unless it may be published. Best effort: gc finds the rest.
     pub async fn discard(self) {
-        for (table, change) in &self.changes {
-            let folder = self.lake.table_folder(table);
-            for file in &change.added {
-                if layout::run_of_data_file(&file.path).as_ref() == Some(&self.run) {
-                    let _ = self.lake.delete(&Path::from(format!("{folder}/{}", file.path))).await;
-                }
+        if self.put_tried.load(Ordering::SeqCst) {
+            // Only another writer's snapshot in its place says that it never will be.
+            match self.lake.snapshot(self.id()).await {
+                Ok(there) if there.run != self.run => {}
+                _ => return,
+            }
+        }
+        for object in self.lake.table_objects().await.unwrap_or_default() {
+            let name = object.location.filename().unwrap_or_default();
+            if layout::run_of_data_file(name).as_ref() == Some(&self.run) {
+                let _ = self.lake.delete(&object.location).await;
             }
         }
         let _ = self.lake.delete_run(&self.run).await;
@@ -309,9 +350,13 @@ impl Lake {
     /// `Data` when a version is taken by other bytes: a foreign writer.
     pub async fn roll_forward(&self, snapshot: &Snapshot) -> Result<()> {
         let mine = format!("{}/", layout::run(&snapshot.run));
-        let states =
-            snapshot.tables.iter().chain(&snapshot.retired).filter(|(_, state)| state.entry.starts_with(&mine));
-        futures::stream::iter(states.map(|(table, state)| async move {
+        let states = snapshot.tables.iter().chain(&snapshot.retired);
+        let states: Vec<(TableName, TableState)> = states
+            .filter(|(_, state)| state.entry.starts_with(&mine))
+            .map(|(table, state)| (table.clone(), state.clone()))
+            .collect();
+        futures::stream::iter(states.into_iter().map(|(table, state)| async move {
+            let (table, state) = (&table, &state);
             let log = log_path(&self.table_folder(table), state.version);
             if let Some(there) = self.read_if_there(&log).await? {
                 return if hex_sha256(&there) == state.entry_sha256 {

@@ -14,7 +14,10 @@ use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
 use super::{Lake, RunId, Snapshot, SnapshotId, TableName, Zone, candidate::RunRecord, layout};
-use crate::{error::Result, project::Retention};
+use crate::{
+    error::{Kind, Result},
+    project::Retention,
+};
 
 /// What a collection did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -30,7 +33,7 @@ impl Lake {
     pub async fn expirable(&self, retention: Retention) -> Result<Vec<SnapshotId>> {
         let all = self.snapshots().await?;
         let beyond = all.len().saturating_sub(usize::try_from(retention.snapshots.max(1)).unwrap_or(usize::MAX));
-        let pinned: BTreeSet<SnapshotId> = self.pinned().await?.into_iter().collect();
+        let protected = self.protected().await?;
         let days = i64::try_from(retention.days).ok().and_then(TimeDelta::try_days).unwrap_or(TimeDelta::MAX);
         let horizon = self.clock().now().checked_sub_signed(days);
         let mut expirable = Vec::new();
@@ -39,9 +42,12 @@ impl Lake {
                 (Ok(snapshot), Some(horizon)) => snapshot.published_at < horizon,
                 (_, None) => false,
                 // A damaged record protects nothing, and expiring it must not be stopped by it.
-                (Err(_), _) => true,
+                (Err(damaged), _) if damaged.kind() == Kind::Data => true,
+                // Another collection was faster.
+                (Err(expired), _) if expired.kind() == Kind::Input => false,
+                (Err(error), _) => return Err(error),
             };
-            if old && !pinned.contains(id) {
+            if old && !protected.contains(id) {
                 expirable.push(*id);
             }
         }
@@ -51,17 +57,22 @@ impl Lake {
     /// Expires, marks and sweeps. With `dry_run` only says what it would do.
     pub async fn collect(&self, retention: Retention, dry_run: bool) -> Result<Collected> {
         let expired = self.expirable(retention).await?;
-        let mut done = Collected { expired_snapshots: expired.clone(), ..Collected::default() };
+        let mut records = Vec::new();
         if !dry_run {
             for id in &expired {
+                records.push(self.snapshot(*id).await.ok());
                 self.delete(&layout::snapshot(*id)).await?;
             }
         }
         // From here on a reader either pinned in time to be seen below, or finds its snapshot gone.
-        let pinned_late: BTreeSet<SnapshotId> = self.pinned().await?.into_iter().collect();
-        if expired.iter().any(|id| pinned_late.contains(id)) {
-            return Ok(done);
+        let late = self.protected().await?;
+        if expired.iter().any(|id| late.contains(id)) {
+            for record in records.iter().flatten().filter(|record| late.contains(&record.id)) {
+                self.put_snapshot(record).await?;
+            }
+            return Ok(Collected::default());
         }
+        let mut done = Collected { expired_snapshots: expired.clone(), ..Collected::default() };
         // In this order: a run that begins later has no object in the first listing, and one that
         // publishes meanwhile is found by the snapshots, which are read last.
         let objects = self.table_objects().await?;
@@ -89,8 +100,18 @@ impl Lake {
         Ok(done)
     }
 
+    /// The snapshots that live readers hold, and those that a running rollback would publish again.
+    async fn protected(&self) -> Result<BTreeSet<SnapshotId>> {
+        let mut protected: BTreeSet<SnapshotId> = self.pinned().await?.into_iter().collect();
+        let runs = self.runs().await?;
+        let newest = self.snapshots().await?.last().copied();
+        let live = runs.into_values().flatten().filter(|record| Some(record.base) >= newest);
+        protected.extend(live.filter_map(|record| record.shares));
+        Ok(protected)
+    }
+
     /// Every object in the tables' folders.
-    async fn table_objects(&self) -> Result<Vec<ObjectMeta>> {
+    pub(super) async fn table_objects(&self) -> Result<Vec<ObjectMeta>> {
         let mut objects = Vec::new();
         for zone in [Zone::Staging, Zone::Gold] {
             let root = self.table_folder(&TableName { zone, name: String::new() });
@@ -106,8 +127,11 @@ impl Lake {
         let mut runs = BTreeMap::new();
         for name in names.collect::<BTreeSet<_>>() {
             let run = RunId(name.to_owned());
-            // Without a readable record the run is being deleted: its record came first of all.
-            let record = self.read_json_if_there::<RunRecord>(&layout::run_record(&run)).await.ok().flatten();
+            // Without a record the run is being deleted: its record came first of all.
+            let record = match self.read_json_if_there::<RunRecord>(&layout::run_record(&run)).await {
+                Err(damaged) if damaged.kind() == Kind::Data => None,
+                record => record?,
+            };
             runs.insert(run, record);
         }
         Ok(runs)

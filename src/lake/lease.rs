@@ -145,11 +145,13 @@ impl Lease {
         Ok(())
     }
 
-    /// Lets the next writer in.
-    pub async fn release(mut self) -> Result<()> {
+    /// Lets the next writer in; a lease that cannot be given back runs out by itself.
+    pub async fn release(mut self) {
         self.renewing.abort();
         self.record.released = true;
-        self.lake.overwrite_json(&layout::lease(self.fence), &self.record).await
+        if let Err(error) = self.lake.overwrite_json(&layout::lease(self.fence), &self.record).await {
+            tracing::warn!(%error, "the lease is not given back; the next writer waits until it runs out");
+        }
     }
 }
 

@@ -87,8 +87,11 @@ impl Lake {
         for object in self.list(layout::PINS, None).await? {
             match self.read_json_if_there::<Record>(&object.location).await {
                 Ok(Some(record)) if record.expires_at > now => pinned.push(record.snapshot),
-                Ok(Some(_)) | Err(_) => self.delete(&object.location).await?,
+                Ok(Some(_)) => self.delete(&object.location).await?,
                 Ok(None) => {}
+                Err(damaged) if damaged.kind() == Kind::Data => self.delete(&object.location).await?,
+                // An unread pin may be a live reader's.
+                Err(error) => return Err(error),
             }
         }
         Ok(pinned)

@@ -27,7 +27,7 @@ pub struct LakeTable {
     folder: Path,
     table: TableFiles,
     store: ObjectStoreUrl,
-    key: Constraints,
+    keys: Constraints,
 }
 
 impl fmt::Debug for LakeTable {
@@ -38,17 +38,16 @@ impl fmt::Debug for LakeTable {
 
 impl LakeTable {
     pub fn new(lake: &Lake, folder: Path, table: TableFiles) -> DataFusionResult<Self> {
-        Ok(Self { folder, table, store: ObjectStoreUrl::parse(lake.url.as_str())?, key: Constraints::default() })
+        Ok(Self { folder, table, store: ObjectStoreUrl::parse(lake.url.as_str())?, keys: Constraints::default() })
     }
 
-    /// Tells the engine that these columns are together unique and never NULL.
+    /// Tells the engine which columns are together unique and never NULL; there may be several such keys.
     #[must_use]
-    pub fn with_key(mut self, columns: &[String]) -> Self {
-        let positions: Option<Vec<usize>> =
-            columns.iter().map(|column| self.table.schema.index_of(column).ok()).collect();
-        if let Some(positions) = positions.filter(|positions| !positions.is_empty()) {
-            self.key = Constraints::new_unverified(vec![Constraint::PrimaryKey(positions)]);
-        }
+    pub fn with_keys(mut self, keys: &[Vec<String>]) -> Self {
+        let position = |column: &String| self.table.schema.index_of(column).ok();
+        let places = keys.iter().filter_map(|key| key.iter().map(position).collect::<Option<Vec<_>>>());
+        let keys = places.filter(|key| !key.is_empty()).map(Constraint::PrimaryKey).collect();
+        self.keys = Constraints::new_unverified(keys);
         self
     }
 
@@ -66,7 +65,7 @@ impl TableProvider for LakeTable {
     }
 
     fn constraints(&self) -> Option<&Constraints> {
-        Some(&self.key)
+        Some(&self.keys)
     }
 
     fn table_type(&self) -> TableType {

@@ -6,9 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::{BatchId, Lake, RunId, SnapshotId, TableName, layout};
-use crate::error::{Error, Result};
+use super::{BatchId, Lake, Put, RunId, SnapshotId, TableName, layout};
+use crate::{
+    error::{Error, Result},
+    project::hex_sha256,
+};
 
 pub(super) const FORMAT: u32 = 1;
 
@@ -139,7 +143,22 @@ pub struct ChangeFile {
     pub bytes: u64,
 }
 
+/// The record as it is stored: with the hash of its text, so that no damage passes for a snapshot.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    sha256: String,
+    snapshot: Box<RawValue>,
+}
+
 impl Lake {
+    /// Puts a snapshot's record under its number, which must be free.
+    pub(super) async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<Put> {
+        let text = serde_json::to_string_pretty(snapshot)
+            .and_then(|text| Ok((hex_sha256(text.as_bytes()), RawValue::from_string(text)?)));
+        let (sha256, snapshot_text) = text.map_err(|e| Error::bug("a snapshot does not become JSON").cause(e))?;
+        self.put_json(&layout::snapshot(snapshot.id), &Stored { sha256, snapshot: snapshot_text }).await
+    }
+
     /// The numbers of the published snapshots, oldest first.
     pub async fn snapshots(&self) -> Result<Vec<SnapshotId>> {
         let found = self.list(layout::SNAPSHOTS, None).await?;
@@ -181,17 +200,24 @@ impl Lake {
 
     async fn snapshot_if_there(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
         let path = layout::snapshot(id);
-        let Some(value) = self.read_json_if_there::<serde_json::Value>(&path).await? else { return Ok(None) };
-        let format = value["format"].as_u64().unwrap_or(0);
-        if format > u64::from(FORMAT) {
-            return Err(Error::input(format!("snapshot {id} was written by a newer smelt (format {format})"))
-                .hint("upgrade this smelt"));
-        }
-        let snapshot: Snapshot = serde_json::from_value(value).map_err(|e| {
+        let damaged = || {
             Error::data(format!("`{path}` is damaged"))
-                .cause(e)
-                .hint(format!("restore the file from a backup, or `smelt rollback {}`", id.0.saturating_sub(1)))
-        })?;
+                .hint("this file is smelt's own and never edited: restore it from a backup of the lake")
+        };
+        let Some(stored) = self.read_json_if_there::<Stored>(&path).await? else { return Ok(None) };
+        let text = stored.snapshot.get();
+        if hex_sha256(text.as_bytes()) != stored.sha256 {
+            return Err(damaged());
+        }
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|e| damaged().cause(e))?;
+        if value["format"].as_u64().unwrap_or(0) > u64::from(FORMAT) {
+            return Err(Error::input(format!(
+                "snapshot {id} was written by a newer smelt (format {})",
+                value["format"]
+            ))
+            .hint("upgrade this smelt"));
+        }
+        let snapshot: Snapshot = serde_json::from_value(value).map_err(|e| damaged().cause(e))?;
         if snapshot.id != id {
             return Err(Error::data(format!("`{path}` is damaged: it says it is snapshot {}", snapshot.id))
                 .hint("restore the file from a backup"));

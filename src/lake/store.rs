@@ -32,7 +32,8 @@ pub(super) fn open(place: &str) -> Result<Arc<dyn ObjectStore>> {
     std::fs::create_dir_all(folder).map_err(|e| error::io("make the lake's folder", folder, e))?;
     let store = LocalFileSystem::new_with_prefix(folder)
         .map_err(|e| Error::input(format!("cannot open the lake's folder `{place}`")).cause(e))?;
-    Ok(Arc::new(store))
+    // Stores have no folders: one whose last object goes must go with it.
+    Ok(Arc::new(store.with_automatic_cleanup(true)))
 }
 
 /// An object-store URL as a store and the path in it. Credentials come from the environment.

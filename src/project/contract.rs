@@ -14,14 +14,20 @@
 //! | property | `aliases` | spellings of a status, from: to | none |
 //! | property | `default` | the text that replaces NULL | none |
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt, path::Path, sync::LazyLock};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use smelt_clean::{ColumnSpec, CsvDialect, EntitySpec, Kind};
 
-use super::{Document, escape, files_below};
+use super::{Document, escape, files_below, yaml::with_near};
 use crate::error::{Error, Result, SourceFile, nearest};
 
 /// The name of a source entity, such as `orders`.
@@ -122,9 +128,30 @@ pub enum Severity {
 /// Bumped when silver would make other rows from the same contract.
 const SILVER_SEMANTICS: u32 = 1;
 
+const ODCS_SCHEMA: &str = include_str!("odcs-v3.1.0.schema.json");
+
 static ODCS: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-    let schema: Value = serde_json::from_str(include_str!("odcs-v3.1.0.schema.json")).map_err(|e| e.to_string())?;
+    let schema: Value = serde_json::from_str(ODCS_SCHEMA).map_err(|e| e.to_string())?;
     jsonschema::validator_for(&schema).map_err(|e| e.to_string())
+});
+
+/// The names of all properties that the standard knows, wherever they may stand.
+static ODCS_PROPERTIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    fn gather(part: &Value, names: &mut BTreeSet<String>) {
+        match part {
+            Value::Object(fields) => {
+                if let Some(Value::Object(properties)) = fields.get("properties") {
+                    names.extend(properties.keys().cloned());
+                }
+                fields.values().for_each(|field| gather(field, names));
+            }
+            Value::Array(items) => items.iter().for_each(|item| gather(item, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeSet::new();
+    gather(&serde_json::from_str(ODCS_SCHEMA).unwrap_or_default(), &mut names);
+    names
 });
 
 /// Reads every `*.odcs.yaml` below `folder`.
@@ -414,13 +441,25 @@ fn conforms(document: &Document) -> Result<()> {
     Error::all(validator.iter_errors(&document.value).map(|violation| {
         use jsonschema::error::ValidationErrorKind as Violation;
         let mut pointer = violation.instance_path().to_string();
-        if let Violation::AdditionalProperties { unexpected } | Violation::UnevaluatedProperties { unexpected } =
-            violation.kind()
-            && let Some(name) = unexpected.first()
-        {
-            pointer = format!("{pointer}/{}", escape(name));
+        let near = match violation.kind() {
+            Violation::AdditionalProperties { unexpected } | Violation::UnevaluatedProperties { unexpected } => {
+                unexpected.first().and_then(|name| {
+                    pointer = format!("{pointer}/{}", escape(name));
+                    nearest(name, ODCS_PROPERTIES.iter().map(String::as_str))
+                })
+            }
+            Violation::Enum { options } => {
+                let written = violation.instance().as_str();
+                written.and_then(|written| nearest(written, options.as_array()?.iter().filter_map(Value::as_str)))
+            }
+            _ => None,
+        };
+        let error = document
+            .error(&pointer, format!("`{}` is not a valid ODCS v3.1 contract: {violation}", document.file.name()));
+        match near {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
         }
-        document.error(&pointer, format!("`{}` is not a valid ODCS v3.1 contract: {violation}", document.file.name()))
     }))
 }
 
@@ -444,7 +483,7 @@ fn custom_properties<T: serde::de::DeserializeOwned>(document: &Document, pointe
             .or_else(|| named.split(['.', '[']).next())
             .unwrap_or_default();
         let place = places.get(property).cloned().unwrap_or_else(|| format!("{pointer}/customProperties"));
-        document.error(&place, format!("customProperties of `{}`: {text}", document.file.name()))
+        with_near(document.error(&place, format!("customProperties of `{}`: {text}", document.file.name())), &text)
     })
 }
 

@@ -91,18 +91,20 @@ impl Document {
                 }
             }
             let text = e.inner().to_string();
-            let mut built = self.error(&at, format!("`{}`: {text}", self.file.name()));
-            if let Some(unknown) = quoted(&text, "unknown field `").or_else(|| quoted(&text, "unknown variant `")) {
-                let known: Vec<&str> = text
-                    .split("expected")
-                    .nth(1)
-                    .map_or_else(Vec::new, |list| list.split('`').skip(1).step_by(2).collect());
-                if let Some(name) = nearest(unknown, known.iter().copied()) {
-                    built = built.hint(format!("did you mean `{name}`?"));
-                }
-            }
-            built
+            with_near(self.error(&at, format!("`{}`: {text}", self.file.name())), &text)
         })
+    }
+}
+
+/// Hints at the name that serde would have known, where `text` is its complaint about one it does not.
+pub(super) fn with_near(error: Error, text: &str) -> Error {
+    let Some(unknown) = quoted(text, "unknown field `").or_else(|| quoted(text, "unknown variant `")) else {
+        return error;
+    };
+    let known = text.split_once("expected").map_or("", |(_, list)| list).split('`').skip(1).step_by(2);
+    match nearest(unknown, known) {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error,
     }
 }
 

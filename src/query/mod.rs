@@ -21,7 +21,6 @@ use datafusion::{
     error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
-    physical_plan::execute_stream,
     prelude::SessionContext,
 };
 use futures::StreamExt as _;
@@ -36,7 +35,10 @@ pub use sql_error::SqlError;
 pub use statement::{Purpose, Script, Statement, only};
 pub use values::{ColumnText, Spelling, shown_batch, shown_schema, shown_type};
 
-use crate::serve::{SqlEngine, View, open};
+use crate::{
+    engine::execute,
+    serve::{SqlEngine, View, open},
+};
 
 /// One snapshot, ready to be asked.
 pub struct Questions {
@@ -131,7 +133,8 @@ pub async fn run(session: &SessionContext, plan: LogicalPlan, view: &Arc<View>) 
     let explain = |error| SqlError::explain(&error, view);
     let state = session.state();
     let physical = state.create_physical_plan(&plan).await.map_err(explain)?;
-    let rows = execute_stream(physical, session.task_ctx()).map_err(explain)?;
+    let rows = execute(physical, session.task_ctx(), Arc::clone(view))
+        .map_err(|error| explain(DataFusionError::External(Box::new(error))))?;
     Ok(Answer { schema: shown_schema(&rows.schema()), rows, view: Arc::clone(view) })
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{JoinPreference, SessionFactory, ran_out_of_memory},
     engine_error,
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     gold::{self, Model, Models},
     lake::{
         Candidate, ChangeSet, EntityTotals, FileWriter, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot,
@@ -74,9 +74,8 @@ pub async fn run(
     if !planned.is_empty() {
         let lease = workshop.lake.lease(options.lease).await?;
         let outcome = workshop.locked(&lease, options, &mut report, progress).await;
-        let released = lease.release().await;
+        lease.release().await;
         outcome?;
-        released?;
         workshop.collect_if_due().await;
     }
     let receipts = workshop.lake.last_receipts().await?;
@@ -133,17 +132,15 @@ impl Workshop<'_> {
         if plan.is_empty() {
             return Ok(());
         }
-        let mut candidate = Candidate::begin(self.lake, lease, facts.snapshot).await?;
+        let mut candidate = Candidate::begin(self.lake, lease, facts.snapshot, None).await?;
         match self.build(lease, &mut candidate, &plan, options, report, progress).await {
             Ok(snapshot) => {
                 report.snapshot = Some(snapshot.id);
                 Ok(())
             }
             Err(error) => {
-                // Where the outcome is not known, the files may be published ones.
-                if error.kind() != Kind::OutcomeUnknown && report.snapshot.is_none() {
-                    candidate.discard().await;
-                }
+                let error = candidate.explain(error).await;
+                candidate.discard().await;
                 Err(error)
             }
         }
@@ -295,20 +292,14 @@ impl Workshop<'_> {
         context
     }
 
-    /// Columns of a table that are together unique: by construction in staging, by a test of
-    /// severity `error` in gold. Empty when none are known.
-    fn key(&self, table: &TableName) -> Vec<String> {
+    /// What is unique in a table: by construction in staging, by a test of severity `error` in gold.
+    fn keys(&self, table: &TableName) -> Vec<Vec<String>> {
         match table.zone {
-            Zone::Staging => self
-                .project
-                .contracts
-                .values()
-                .find_map(|contract| EntityTables::of(contract).key(contract, table))
-                .unwrap_or_default(),
-            Zone::Gold => {
-                let model = self.models.get(&table.name).ok();
-                model.and_then(|model| model.unique_keys.first().cloned()).unwrap_or_default()
+            Zone::Staging => {
+                let mut contracts = self.project.contracts.values();
+                contracts.find_map(|contract| EntityTables::of(contract).key(contract, table)).into_iter().collect()
             }
+            Zone::Gold => self.models.get(&table.name).map(|model| model.unique_keys.clone()).unwrap_or_default(),
         }
     }
 
@@ -324,7 +315,7 @@ impl Workshop<'_> {
             if let Some(files) = candidate.files(&table).await? {
                 let provider = LakeTable::new(self.lake, self.lake.table_folder(&table), files)
                     .map_err(engine_error)?
-                    .with_key(&self.key(&table));
+                    .with_keys(&self.keys(&table));
                 let schema = match table.zone {
                     Zone::Staging => crate::engine::STAGING,
                     Zone::Gold => crate::engine::GOLD,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     error::{Error, Result},
-    lake::{Candidate, ChangeSet, FileEntry, Lake, LeaseOptions, Origin, Snapshot, SnapshotId, TableChange},
+    lake::{Candidate, ChangeSet, FileEntry, Lake, Lease, LeaseOptions, Origin, Snapshot, SnapshotId, TableChange},
 };
 
 /// Publishes the contents of `to` as the next snapshot. Batches that came later are pending again;
@@ -15,21 +15,39 @@ use crate::{
 pub async fn rollback(lake: &Lake, to: SnapshotId, hold: bool, lease: LeaseOptions) -> Result<Snapshot> {
     let lease = lake.lease(lease).await?;
     let outcome = rolled_back(lake, &lease, to, hold).await;
-    lease.release().await?;
+    lease.release().await;
     outcome
 }
 
-async fn rolled_back(lake: &Lake, lease: &crate::lake::Lease, to: SnapshotId, hold: bool) -> Result<Snapshot> {
-    let target = lake.snapshot(to).await?;
+async fn rolled_back(lake: &Lake, lease: &Lease, to: SnapshotId, hold: bool) -> Result<Snapshot> {
     let newest = lake.newest().await?.ok_or_else(|| Error::input("nothing is published yet"))?;
     lake.roll_forward(&newest).await?;
+    let mut candidate = Candidate::begin(lake, lease, Some(newest.clone()), Some(to)).await?;
+    match publish(&mut candidate, lease, to, hold, &newest).await {
+        Err(error) => {
+            let error = candidate.explain(error).await;
+            candidate.discard().await;
+            Err(error)
+        }
+        published => published,
+    }
+}
+
+async fn publish(
+    candidate: &mut Candidate,
+    lease: &Lease,
+    to: SnapshotId,
+    hold: bool,
+    newest: &Snapshot,
+) -> Result<Snapshot> {
+    let lake = candidate.lake().clone();
+    let target = lake.snapshot(to).await?;
     if hold {
         // Before the publish: a crash between the two leaves batches held that a release brings back.
         for manifest in lake.manifests(target.coverage.through).await? {
             lake.hold(&manifest.batch.to_string()).await?;
         }
     }
-    let mut candidate = Candidate::begin(lake, lease, Some(newest.clone())).await?;
     for (table, state) in &target.tables {
         let now = newest.tables.get(table);
         if now.is_some_and(|now| now.version == state.version) {
@@ -56,17 +74,5 @@ async fn rolled_back(lake: &Lake, lease: &crate::lake::Lease, to: SnapshotId, ho
     for table in newest.tables.keys().filter(|table| !target.tables.contains_key(table)) {
         candidate.drop_table(table.clone());
     }
-    let published = candidate
-        .publish(
-            lease,
-            Origin::Rollback(to),
-            target.coverage.clone(),
-            target.definitions.clone(),
-            target.entities.clone(),
-        )
-        .await;
-    if published.is_err() {
-        candidate.discard().await;
-    }
-    published
+    candidate.publish(lease, Origin::Rollback(to), target.coverage, target.definitions, target.entities).await
 }

@@ -236,7 +236,9 @@ async fn a_reader_that_meets_a_collection_sees_all_or_hears_that_it_expired() {
     let expected = &undisturbed.after[0].seen;
     let collecting = requests(base, |process| async move { process.collect(KEEP_ONE).await.unwrap() }).await;
     let reading = |process: Process| async move { LakeWarehouse::new(process.lake.clone()).at(1).await };
-    let opening = requests(base, |process| async move { reading(process).await.unwrap() }).await;
+    let mut opening = requests(base, |process| async move { reading(process).await.unwrap() }).await;
+    // The view is looked at before it goes.
+    opening.retain(|request| request.class() != "Delete pin");
     let mut problems = Vec::new();
     let cases = [("the collection", collecting), ("the reader", opening)];
     for (who, stop) in cases.iter().flat_map(|(who, requests)| {

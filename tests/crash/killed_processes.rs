@@ -118,6 +118,7 @@ async fn time_undisturbed(work: Work, undisturbed: &Undisturbed, temporary: &Tem
 /// waiting for it like everybody.
 async fn next_works(site: &Site, undisturbed: &Undisturbed, temporary: &TempDir, patiently: bool) -> Outcome {
     let process = site.process();
+    let killed_on = process.see_newest().await?.id;
     process.ingest(WORKED).await.map_err(|e| told(&e))?;
     if patiently {
         let ended = smelt(&project(temporary, site), &["run", "--wait", "2m"]).status().map_err(|e| e.to_string())?;
@@ -128,7 +129,12 @@ async fn next_works(site: &Site, undisturbed: &Undisturbed, temporary: &TempDir,
         site.outlast_lease();
         process.run().await.map_err(|e| format!("the next run does not work: {}", told(&e)))?;
     }
-    process.see_newest().await?.same_as(&undisturbed.after[WORKED].seen)?;
+    let next = process.see_newest().await?;
+    next.same_as(&undisturbed.after[WORKED].seen)?;
+    if next.id == killed_on {
+        // What a dead run left is known for garbage once the snapshot it would have published is there.
+        process.rebuild().await.map_err(|e| format!("a rebuild does not work: {}", told(&e)))?;
+    }
     site.tidy().await?;
     process.see_newest().await?.same_as(&undisturbed.after[WORKED].seen)
 }

@@ -120,7 +120,7 @@ fn a_new_model_is_computed_and_a_removed_one_dropped() {
     assert_eq!(report["dropped"], serde_json::json!(["gold.carriers"]));
     let fault = shop.fault(2, ["query", "select * from carriers"]);
     assert!(fault.message.contains("carriers"), "{fault:#?}");
-    let ran = shop.smelt(["query", "--at", "2", "select count(*) from carriers"]).ok();
+    let ran = shop.smelt(["query", "--snapshot", "2", "select count(*) from carriers"]).ok();
     assert!(ran.stdout.contains('2'), "an earlier snapshot still has it\n{ran}");
 }
 

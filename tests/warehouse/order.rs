@@ -107,8 +107,8 @@ fn repeated(file: &std::path::Path, folder: &std::path::Path, number: usize) -> 
 
 /// The entity a simulated file belongs to: by its name, or in the history by its folder's.
 fn entity(file: &std::path::Path) -> String {
-    let parts = file.iter().rev().map(|part| part.to_string_lossy().into_owned());
-    let found = parts.filter_map(|part| ENTITIES.into_iter().find(|entity| part.starts_with(entity))).next();
+    let mut parts = file.iter().rev().map(|part| part.to_string_lossy().into_owned());
+    let found = parts.find_map(|part| ENTITIES.into_iter().find(|entity| part.starts_with(entity)));
     found.unwrap_or_else(|| panic!("no entity in {}", file.display())).to_owned()
 }
 

@@ -39,7 +39,7 @@ fn delta_readers_see_the_rows_of_each_snapshot() {
             let Some(name) = table.strip_prefix("gold.") else { continue };
             versions.insert(name.to_owned(), state["version"].clone());
             let (file, sql) = (place.path().join(format!("{name}.parquet")), format!("select * from {name}"));
-            shop.smelt(["query", "--at", &snapshot.to_string(), "-o", &file.to_string_lossy(), &sql]).ok();
+            shop.smelt(["query", "--snapshot", &snapshot.to_string(), "-o", &file.to_string_lossy(), &sql]).ok();
         }
         assert_eq!(versions.len(), 9, "{stated:#}");
         let list = place.path().join("versions.json");

@@ -14,7 +14,7 @@ use datafusion::{
         array::{Array, AsArray, Decimal128Array, Float64Array, Int64Array},
         datatypes::{DataType, Decimal128Type, Float64Type, Int64Type},
     },
-    common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err},
+    common::{DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err, tree_node::TreeNode},
     functions::datetime::date_part,
     functions_aggregate::{count::count_udaf, sum::sum_udaf},
     logical_expr::{
@@ -69,7 +69,8 @@ impl ExprPlanner for RedshiftPlanner {
         }))
     }
 
-    fn plan_aggregate(&self, expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+    fn plan_aggregate(&self, mut expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        expr.args = expr.args.into_iter().map(told_apart).collect();
         if expr.func.name() != "avg" {
             return Ok(PlannerResult::Original(expr));
         }
@@ -86,7 +87,8 @@ impl ExprPlanner for RedshiftPlanner {
         Ok(PlannerResult::Planned(self.average.call(vec![part(sum_udaf()), part(count_udaf())])))
     }
 
-    fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+    fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        expr.args = expr.args.into_iter().map(told_apart).collect();
         if expr.func_def.name() != "avg" {
             return Ok(PlannerResult::Original(expr));
         }
@@ -106,6 +108,17 @@ impl ExprPlanner for RedshiftPlanner {
         };
         Ok(PlannerResult::Planned(self.average.call(vec![part(sum_udaf()), part(count_udaf())])))
     }
+}
+
+/// DataFusion leaves casts out of the names that it tells expressions apart by, so that `SUM(a)` and
+/// `SUM(CAST(a AS FLOAT))` would be one column twice. An alias has its own name.
+fn told_apart(argument: Expr) -> Expr {
+    let casts = argument.exists(|part| Ok(matches!(part, Expr::Cast(_)))).unwrap_or_default();
+    if !casts {
+        return argument;
+    }
+    let name = argument.to_string();
+    argument.alias(name)
 }
 
 fn compares(op: &BinaryOperator) -> bool {

@@ -225,7 +225,6 @@ fn cursors_are_fetched_piece_by_piece() {
 }
 
 #[test]
-#[ignore = "open: its long statement ends too soon"]
 fn long_statements_end_by_time_or_by_their_users_wish() {
     let mut options = options();
     options.statement_timeout = Some(Duration::from_millis(700));

@@ -245,7 +245,6 @@ fn refuses(shop: &Shop, slip: &Slip, command: &str) {
 }
 
 #[test]
-#[ignore = "open: not yet seen to pass; see the changelog's known gaps"]
 fn a_slip_in_a_definition_is_told_at_its_line_and_nothing_is_touched() {
     let shop = Shop::open();
     for slip in WHEN_LOADED {
@@ -255,7 +254,6 @@ fn a_slip_in_a_definition_is_told_at_its_line_and_nothing_is_touched() {
 }
 
 #[test]
-#[ignore = "open: not yet seen to pass; see the changelog's known gaps"]
 fn a_slip_that_shows_when_models_are_computed_leaves_the_last_snapshot() {
     let shop = Shop::open();
     shop.land("orders.jsonl", crate::opening_day::order("o3", "2025-01-05"));

@@ -142,7 +142,6 @@ impl Drop for SmallDisk {
 /// A full disk fails a landing and a run with exit code 5 and a clear text, at whatever write it
 /// strikes; readers read on, and once there is space the next run works.
 #[test]
-#[ignore = "open: not yet seen to pass; see the changelog's known gaps"]
 fn a_full_disk_fails_the_run_and_the_next_one_works() {
     let shop = Shop::patient();
     let Some(disk) = SmallDisk::mount(&shop.lake(), 8) else { return };
@@ -248,7 +247,6 @@ fn a_second_run_says_who_holds_the_lock_or_waits() {
 /// The newest snapshot's file is damaged: every command says so and which, and none writes over it.
 /// Put back, everything works.
 #[test]
-#[ignore = "open: not yet seen to pass; see the changelog's known gaps"]
 fn a_damaged_snapshot_is_told_and_never_written_over() {
     let shop = Shop::open();
     shop.land("orders.jsonl", order("o3", "2025-01-05"));
