@@ -13,11 +13,13 @@
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `sql` | [`plan`]: all of the above in order |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
+//! | `compact_views` | an operator that keeps sorts of joined texts within their memory |
 //! | `stoppable` | threads for people's statements, and pauses in the joins that need them |
 //! | `diagnose` | DataFusion's errors as ours |
 
 mod adjacent_rows;
 mod column_names;
+mod compact_views;
 mod diagnose;
 mod dialect;
 mod lower;

@@ -18,7 +18,7 @@ use datafusion::{
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
 
-use super::{adjacent_rows::AdjacentRows, redshift, stoppable::Pauses};
+use super::{adjacent_rows::AdjacentRows, compact_views::CompactViews, redshift, stoppable::Pauses};
 use crate::error::{Error, Result};
 
 /// The schema of the cleaned source tables.
@@ -87,6 +87,7 @@ impl SessionFactory {
                 .with_runtime_env(Arc::clone(&self.runtime)),
         )
         .with_physical_optimizer_rule(Arc::new(AdjacentRows))
+        .with_physical_optimizer_rule(Arc::new(CompactViews))
         .with_physical_optimizer_rule(Arc::new(Pauses))
         .build();
         let context = SessionContext::new_with_state(state);

@@ -63,6 +63,18 @@ async fn expressions_mean_what_redshift_means() {
 }
 
 /// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
+/// DataFusion's function of a name is gone, not hidden: it does not come back in sessions made from others.
+#[tokio::test]
+async fn functions_keep_their_meaning_in_sessions_made_from_others() {
+    use datafusion::execution::SessionStateBuilder;
+    for _ in 0..20 {
+        let state = SessionStateBuilder::new_from_existing(session().state()).build();
+        let context = SessionContext::new_with_state(state);
+        let sql = "select to_char(timestamp '2024-01-05 10:00:00', 'YYYYMMDD'), date_trunc('week', date '2024-01-05')";
+        assert_eq!(rows(&context, sql).await.unwrap(), [["20240105", "2024-01-01T00:00:00"]]);
+    }
+}
+
 fn scattered(seed: u64, rows: u64) -> String {
     let mut state = seed;
     let mut next = |below: u64| {

@@ -14,7 +14,6 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{

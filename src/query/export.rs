@@ -65,7 +65,7 @@ pub async fn export(
         let frame = session
             .read_table(Arc::clone(&table.provider))
             .map_err(|error| Error::from(SqlError::explain(&error, view)))?;
-        let answer = run(&session, frame.into_unoptimized_plan(), view).await?;
+        let answer = run(&session, &frame.into_unoptimized_plan(), view).await?;
         let written = write_table(answer, &table.name, options).await?;
         done(&written);
         exported.push(written);

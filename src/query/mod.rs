@@ -71,7 +71,7 @@ impl Questions {
             return Err(statement.refusal());
         }
         let plan = plan(self.engine.as_ref(), &self.session, &self.view, statement).await?;
-        run(&self.session, plan, &self.view).await
+        run(&self.session, &plan, &self.view).await
     }
 }
 
@@ -129,10 +129,10 @@ impl<'a> Explain<'a> {
 }
 
 /// Begins to run a plan that [`plan`] made.
-pub async fn run(session: &SessionContext, plan: LogicalPlan, view: &Arc<View>) -> Result<Answer, SqlError> {
+pub async fn run(session: &SessionContext, plan: &LogicalPlan, view: &Arc<View>) -> Result<Answer, SqlError> {
     let explain = |error| SqlError::explain(&error, view);
     let state = session.state();
-    let physical = state.create_physical_plan(&plan).await.map_err(explain)?;
+    let physical = state.create_physical_plan(plan).await.map_err(explain)?;
     let rows = execute(physical, session.task_ctx(), Arc::clone(view))
         .map_err(|error| explain(DataFusionError::External(Box::new(error))))?;
     Ok(Answer { schema: shown_schema(&rows.schema()), rows, view: Arc::clone(view) })

@@ -8,10 +8,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use datafusion::{
-    arrow::datatypes::{DataType, Schema, SchemaRef},
-    common::ParamValues,
-};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_postgres::pgwire::{
     api::{
         ClientInfo, ClientPortalStore, ConnectionHandle, DEFAULT_NAME, PgWireConnectionState, Type,
@@ -46,7 +43,6 @@ use super::{
     parameters, rows,
     server::Shared,
     session::{Kept, Session},
-    views::Opened,
     wire_error, wire_error_in,
 };
 use crate::query::{Script, SqlError, Statement, only};
@@ -207,7 +203,7 @@ impl Handler {
         let mut planned = views.plan(&opened, statement).await.map_err(unplanned)?;
         if let Some(portal) = bound.portal {
             let values = parameters::bind(portal, &portal.statement.statement.parameters)?;
-            planned.plan = bind(planned.plan, &values, &opened)?;
+            planned = planned.bind(&values, &opened).map_err(wire_error)?;
         }
         let answer = views.run(&opened, planned).await.map_err(wire_error)?;
         rows::fits(bound.formats, answer.schema.fields().len())?;
@@ -230,8 +226,8 @@ impl Handler {
         let statement = only(&prepared.sql).map_err(wire_error)?;
         let planned = self.shared.views.plan(&opened, &statement).await.map_err(wire_error)?;
         let values = parameters::bind(portal, &prepared.parameters)?;
-        let plan = bind(planned.plan, &values, &opened)?;
-        Ok(Some(Arc::clone(plan.schema().inner())))
+        let planned = planned.bind(&values, &opened).map_err(wire_error)?;
+        Ok(Some(Arc::clone(planned.plan.schema().inner())))
     }
 
     async fn script<C>(&self, client: &mut C, sql: &str) -> PgWireResult<()>
@@ -289,14 +285,6 @@ impl Handler {
 
 /// Longer than any statement: no limit.
 const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-
-fn bind(
-    plan: datafusion::logical_expr::LogicalPlan,
-    values: &ParamValues,
-    opened: &Opened,
-) -> PgWireResult<datafusion::logical_expr::LogicalPlan> {
-    plan.replace_params_with_values(values).map_err(|error| wire_error(SqlError::explain(&error, &opened.view)))
-}
 
 /// Columns of type NULL are values still to be bound.
 fn depends_on_values(columns: &Schema) -> bool {

@@ -10,6 +10,7 @@
 mod catalogue;
 mod command;
 mod handler;
+mod hidden;
 mod lake;
 mod options;
 mod parameters;

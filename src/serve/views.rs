@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use datafusion::{execution::SessionState, logical_expr::LogicalPlan, prelude::SessionContext};
+use datafusion::{common::ParamValues, execution::SessionState, logical_expr::LogicalPlan, prelude::SessionContext};
+use futures::{FutureExt as _, future::BoxFuture};
 
-use super::{ServeOptions, SqlEngine, View, Warehouse, catalogue, catalogue::Catalogue};
+use super::{ServeOptions, SqlEngine, View, Warehouse, catalogue, catalogue::Catalogue, hidden::Hidden};
 use crate::{
     error::Result,
     query::{Answer, SqlError, Statement, plan, run},
@@ -17,8 +18,8 @@ use crate::{
 pub(super) struct Views {
     warehouse: Arc<dyn Warehouse>,
     engine: Arc<dyn SqlEngine>,
-    catalogue: Catalogue,
-    base: SessionState,
+    catalogue: Hidden<Catalogue>,
+    base: Hidden<SessionState>,
     database: String,
     /// By snapshot and default schema. Weak, so that an idle server keeps no snapshot from collection.
     opened: Mutex<HashMap<(u64, String), Weak<Opened>>>,
@@ -27,13 +28,13 @@ pub(super) struct Views {
 /// A view with its sessions.
 pub(super) struct Opened {
     pub(super) view: Arc<View>,
-    data: SessionContext,
-    catalogue: SessionContext,
+    data: Hidden<SessionContext>,
+    catalogue: Hidden<SessionContext>,
 }
 
 /// A planned statement, tied to the session it was planned in.
 pub(super) struct Planned {
-    pub(super) plan: LogicalPlan,
+    pub(super) plan: Hidden<LogicalPlan>,
     in_catalogue: bool,
 }
 
@@ -44,8 +45,8 @@ impl Views {
         options: &ServeOptions,
     ) -> Result<Self> {
         Ok(Self {
-            catalogue: Catalogue::new(&engine.session()?, options)?,
-            base: engine.session()?.state(),
+            catalogue: Hidden::new(Catalogue::new(&engine.session()?, options)?),
+            base: Hidden::new(engine.session()?.state()),
             warehouse,
             engine,
             database: options.database.clone(),
@@ -64,25 +65,41 @@ impl Views {
             return Ok(found);
         }
         opened.retain(|_, session| session.strong_count() > 0);
-        let data = super::warehouse::open_in(&self.base, &view, &self.database, &key.1, []);
-        let catalogue = self.catalogue.open(&view, &key.1);
+        let data = Hidden::new(super::warehouse::open_in(&self.base, &view, &self.database, &key.1, []));
+        let catalogue = Hidden::new(self.catalogue.open(&view, &key.1));
         let session = Arc::new(Opened { view, data, catalogue });
         opened.insert(key, Arc::downgrade(&session));
         Ok(session)
     }
 
-    pub(super) async fn plan(&self, opened: &Opened, statement: &Statement<'_>) -> Result<Planned, SqlError> {
-        let in_catalogue = catalogue::is_meant(statement);
-        let plan = if in_catalogue {
-            self.catalogue.plan(&opened.catalogue, &opened.view, statement).await?
-        } else {
-            plan(self.engine.as_ref(), &opened.data, &opened.view, statement).await?
-        };
-        Ok(Planned { plan, in_catalogue })
+    pub(super) fn plan<'a>(
+        &'a self,
+        opened: &'a Opened,
+        statement: &'a Statement<'_>,
+    ) -> BoxFuture<'a, Result<Planned, SqlError>> {
+        async move {
+            let in_catalogue = catalogue::is_meant(statement);
+            let plan = if in_catalogue {
+                self.catalogue.plan(&opened.catalogue, &opened.view, statement).await?
+            } else {
+                plan(self.engine.as_ref(), &opened.data, &opened.view, statement).await?
+            };
+            Ok(Planned { plan: Hidden::new(plan), in_catalogue })
+        }
+        .boxed()
     }
 
-    pub(super) async fn run(&self, opened: &Opened, planned: Planned) -> Result<Answer, SqlError> {
+    pub(super) fn run<'a>(&'a self, opened: &'a Opened, planned: Planned) -> BoxFuture<'a, Result<Answer, SqlError>> {
         let session = if planned.in_catalogue { &opened.catalogue } else { &opened.data };
-        run(session, planned.plan, &opened.view).await
+        async move { run(session, &planned.plan, &opened.view).await }.boxed()
+    }
+}
+
+impl Planned {
+    /// With values in the place of its parameters.
+    pub(super) fn bind(self, values: &ParamValues, opened: &Opened) -> Result<Self, SqlError> {
+        let bound = self.plan.clone().replace_params_with_values(values);
+        let plan = bound.map_err(|error| SqlError::explain(&error, &opened.view))?;
+        Ok(Self { plan: Hidden::new(plan), ..self })
     }
 }

@@ -25,7 +25,7 @@ mod trunc;
 mod types;
 mod zones;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     execution::{SessionStateBuilder, SessionStateDefaults},
@@ -35,6 +35,10 @@ use datafusion::{
 
 pub(super) use date_parts::DatePart;
 pub(super) use texts::CUT;
+
+fn names(function: &ScalarUDF) -> impl Iterator<Item = &str> {
+    std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str))
+}
 
 /// DataFusion's defaults with Redshift's meanings on top.
 pub(super) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
@@ -54,8 +58,12 @@ pub(super) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
         // The first planner that knows an expression plans it.
         planners.insert(0, Arc::new(planner::RedshiftPlanner { extract, average }));
     }
+    // A session that is made from another registers all functions again, in any order and each under
+    // all its names: DataFusion's own of a name must be gone, not hidden.
+    let taken: BTreeSet<&str> = own.iter().flat_map(|function| names(function)).collect();
     let mut functions = SessionStateDefaults::default_scalar_functions();
-    functions.extend(own);
+    functions.retain(|function| !names(function).any(|name| taken.contains(name)));
+    functions.extend(own.iter().map(Arc::clone));
     builder
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(types::RedshiftTypes))
