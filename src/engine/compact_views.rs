@@ -8,7 +8,7 @@
 use std::{fmt, sync::Arc};
 
 use datafusion::{
-    arrow::array::{Array, ArrayRef, AsArray, RecordBatch},
+    arrow::array::{ArrayRef, AsArray, RecordBatch},
     arrow::datatypes::DataType,
     common::{
         Result,

@@ -39,18 +39,11 @@ fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) 
         }
         TestKind::Unique { column } => (
             format!("unique_{model}_{column}"),
-            format!(
-                "SELECT {column}, COUNT(*) AS row_count FROM {rows} WHERE {column} IS NOT NULL GROUP BY {column} HAVING COUNT(*) > 1"
-            ),
+            duplicates(&rows, Some(&format!("{column} IS NOT NULL")), std::slice::from_ref(column)),
             None,
         ),
         TestKind::UniqueTogether { columns } => {
-            let list = columns.join(", ");
-            (
-                format!("unique_{model}_{}", columns.join("_")),
-                format!("SELECT {list}, COUNT(*) AS row_count FROM {rows} GROUP BY {list} HAVING COUNT(*) > 1"),
-                None,
-            )
+            (format!("unique_{model}_{}", columns.join("_")), duplicates(&rows, None, columns), None)
         }
         TestKind::AcceptedValues { column, values } => (
             format!("accepted_values_{model}_{column}"),
@@ -65,6 +58,24 @@ fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) 
             Some(to.clone()),
         ),
     }
+}
+
+/// The values of `columns` that come in more than one of `rows`, a table with an alias.
+///
+/// Where all is well that costs a hash a row: values are compared only where hashes are the same.
+pub(crate) fn duplicates(rows: &str, filter: Option<&str>, columns: &[String]) -> String {
+    let list = columns.join(", ");
+    let hash = columns.iter().fold(String::new(), |seed, column| {
+        let seed = if seed.is_empty() { seed } else { format!(", {seed}") };
+        format!("COALESCE(FNV_HASH({column}{seed}), 0)")
+    });
+    let (only, and) =
+        filter.map_or_else(Default::default, |filter| (format!(" WHERE {filter}"), format!("{filter} AND ")));
+    format!(
+        "SELECT {list}, COUNT(*) AS row_count FROM {rows} WHERE {and}{hash} IN (\
+         SELECT same FROM (SELECT {hash} AS same FROM {rows}{only}) AS hashed GROUP BY same HAVING COUNT(*) > 1) \
+         GROUP BY {list} HAVING COUNT(*) > 1"
+    )
 }
 
 /// Column sets that the tests hold unique and not NULL: what runs publish has these keys.

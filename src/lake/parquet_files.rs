@@ -3,12 +3,18 @@
 //! A file is encoded in memory and put whole, create-only: there is never half a file under a
 //! final name, on any store. Encoding runs beside the caller, at most [`ENCODERS`] files at once.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    compute::concat_batches,
+    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
+    compute::{concat_batches, take},
     datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
+    error::ArrowError,
+    row::{RowConverter, SortField},
 };
 use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
@@ -25,6 +31,7 @@ use parquet::{
         metadata::{ParquetMetaData, ParquetMetaDataReader},
         properties::{EnabledStatistics, WriterProperties},
     },
+    schema::types::ColumnPath,
 };
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
@@ -177,12 +184,16 @@ impl FileWriter {
 
 fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
     let failed = |e: &dyn std::fmt::Display| Error::bug(format!("cannot encode Parquet: {e}"));
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| failed(&e))?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_statistics_truncate_length(Some(128))
-        .build();
+        .set_statistics_truncate_length(Some(128));
+    for (index, field) in schema.fields().iter().enumerate() {
+        let worth = worth_a_dictionary(batches, index).map_err(|e| failed(&e))?;
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), worth);
+    }
+    let properties = properties.build();
     let stored = Arc::new(writer_schema(schema));
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&stored), Some(properties)).map_err(|e| failed(&e))?;
@@ -192,6 +203,23 @@ fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
     let metadata = writer.close().map_err(|e| failed(&e))?;
     let stats = statistics(&stored, &metadata).map_err(|e| failed(&e))?;
     Ok((Bytes::from(bytes), stats))
+}
+
+/// Whether a column's values repeat enough, judged by a sample: building a dictionary of ids only to
+/// throw it away is a good part of encoding them.
+fn worth_a_dictionary(batches: &[RecordBatch], column: usize) -> Result<bool, ArrowError> {
+    const SAMPLE: usize = 4096;
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let step = rows.div_ceil(SAMPLE).max(1);
+    let (mut sampled, mut values) = (0, HashSet::new());
+    for batch in batches {
+        let picked = UInt32Array::from_iter_values((0..batch.num_rows() as u32).step_by(step));
+        let picked = take(batch.column(column), &picked, None)?;
+        let converter = RowConverter::new(vec![SortField::new(picked.data_type().clone())])?;
+        sampled += picked.len();
+        values.extend(converter.convert_columns(&[picked])?.iter().map(|row| row.data().to_vec()));
+    }
+    Ok(values.len() * 20 <= sampled * 19)
 }
 
 /// The stored types, but with texts as views: they are encoded without a copy.

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     engine::{STAGING, SqlText},
-    gold::Relation,
+    gold::{Relation, duplicates},
     project::{Contract, Project, QualityRule, RuleCheck, Severity},
 };
 
@@ -62,11 +62,7 @@ fn sql(table: &str, rule: &QualityRule) -> String {
         }
         RuleCheck::Duplicates { columns, at_most } => {
             let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            let columns = columns.join(", ");
-            limited(
-                format!("select {columns}, count(*) as copies from {table} group by {columns} having count(*) > 1"),
-                *at_most,
-            )
+            limited(duplicates(&format!("{table} as tested"), None, &columns), *at_most)
         }
         RuleCheck::RowCount { at_least, at_most } => format!(
             "select count(*) as row_count from {table} having count(*) < {at_least} or count(*) > {}",

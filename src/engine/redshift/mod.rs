@@ -17,6 +17,7 @@
 
 mod date_parts;
 mod dates;
+mod fnv;
 mod patterns;
 mod planner;
 mod scalar;
@@ -42,15 +43,16 @@ fn names(function: &ScalarUDF) -> impl Iterator<Item = &str> {
 
 /// DataFusion's defaults with Redshift's meanings on top.
 pub(super) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
-    let own: Vec<Arc<ScalarUDF>> = [dates::functions(), patterns::functions(), texts::functions(), zones::functions()]
-        .into_iter()
-        .flatten()
-        .map(|function| Arc::new(function.into_udf()))
-        .chain([
-            Arc::new(ScalarUDF::new_from_impl(trunc::Trunc::new())),
-            Arc::new(character_length().as_ref().clone().with_aliases(["len", "textlen"])),
-        ])
-        .collect();
+    let own: Vec<Arc<ScalarUDF>> =
+        [dates::functions(), fnv::functions(), patterns::functions(), texts::functions(), zones::functions()]
+            .into_iter()
+            .flatten()
+            .map(|function| Arc::new(function.into_udf()))
+            .chain([
+                Arc::new(ScalarUDF::new_from_impl(trunc::Trunc::new())),
+                Arc::new(character_length().as_ref().clone().with_aliases(["len", "textlen"])),
+            ])
+            .collect();
     let extract = own.iter().find(|function| function.name() == "extract").map(Arc::clone);
     let mut planners = SessionStateDefaults::default_expr_planners();
     if let Some(extract) = extract {

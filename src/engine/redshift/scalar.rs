@@ -30,6 +30,8 @@ pub(super) enum Argument {
     /// A timestamp, a date, or text that reads as one.
     Time,
     Integer,
+    /// Whatever it is.
+    Value,
 }
 
 /// One scalar function. Every one is immutable and gives NULL when an argument is NULL.
@@ -130,6 +132,8 @@ fn coerced(given: &DataType, wanted: Argument) -> Option<DataType> {
             Some(TIMESTAMP)
         }
         Argument::Integer if given.is_integer() || given.is_null() => Some(DataType::Int64),
+        Argument::Value if text => Some(DataType::Utf8View),
+        Argument::Value => Some(given.clone()),
         _ => None,
     }
 }
@@ -139,6 +143,7 @@ fn describe(argument: Argument) -> &'static str {
         Argument::Text => "text",
         Argument::Time => "a date or timestamp",
         Argument::Integer => "an integer",
+        Argument::Value => "a value",
     }
 }
 
@@ -171,6 +176,15 @@ impl Call<'_> {
 
     pub(super) fn texts(&self, index: usize) -> Result<StringViewArray> {
         Ok(self.array(index, &DataType::Utf8View)?.as_string_view().clone())
+    }
+
+    /// Whether an argument that may be left out is there.
+    pub(super) fn has(&self, index: usize) -> bool {
+        index < self.values.len()
+    }
+
+    pub(super) fn value(&self, index: usize) -> Result<ArrayRef> {
+        self.values[index].to_array(self.rows)
     }
 
     fn array(&self, index: usize, wanted: &DataType) -> Result<ArrayRef> {
