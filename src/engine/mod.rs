@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `session` | sessions, memory, spilling, how joins are done |
+//! | `memory` | how running queries share their memory |
 //! | `text` | SQL with its origin |
 //! | `dialect` | the grammar, and the canonical text for fingerprints |
 //! | `lower` | Redshift's spellings rewritten, and what models may not say |
@@ -23,6 +24,7 @@ mod compact_views;
 mod diagnose;
 mod dialect;
 mod lower;
+mod memory;
 mod redshift;
 mod session;
 mod sql;

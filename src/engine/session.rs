@@ -12,13 +12,15 @@ use datafusion::{
     execution::{
         SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::TrackConsumersPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
 
-use super::{adjacent_rows::AdjacentRows, compact_views::CompactViews, redshift, stoppable::Pauses};
+use super::{
+    adjacent_rows::AdjacentRows, compact_views::CompactViews, memory::SharedPool, redshift, stoppable::Pauses,
+};
 use crate::error::{Error, Result};
 
 /// The schema of the cleaned source tables.
@@ -61,9 +63,7 @@ impl SessionFactory {
     pub fn new(limits: Limits) -> Result<Self> {
         std::fs::create_dir_all(&limits.spill)
             .map_err(|e| crate::error::io("make the spill folder", &limits.spill, e))?;
-        // The fair pool keeps what no operator can give back (join tables) apart from what can be
-        // spilled, and splits the rest evenly, so that one sort cannot starve the next operator.
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), NonZeroUsize::MIN.saturating_add(4));
+        let pool = TrackConsumersPool::new(SharedPool::new(limits.memory), NonZeroUsize::MIN.saturating_add(4));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(

@@ -10,7 +10,7 @@ use crate::{engine::SqlText, quality::Check};
 pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
     let relation = Relation::Model(model.name.clone());
     let check = |test: &WrittenTest| {
-        let (name, sql, other) = query(&model.name, test);
+        let (name, query, other) = query(&model.name, test);
         let span = model.document.span(&test.pointer);
         let mut inputs = vec![relation.clone()];
         inputs.extend(other);
@@ -20,14 +20,15 @@ pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
             owner: owner.to_owned(),
             severity: test.severity,
             inputs,
-            sql: SqlText::made(sql, model.document.file.clone(), span),
+            quick: query.quick.map(|sql| SqlText::made(sql, model.document.file.clone(), span.clone())),
+            sql: SqlText::made(query.sql, model.document.file.clone(), span),
         }
     };
     model.tests.iter().map(check).collect()
 }
 
 /// The check's name, its SQL, and the other table it reads.
-fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) {
+fn query(model: &str, test: &WrittenTest) -> (String, Query, Option<Relation>) {
     let table = Relation::Model(model.to_owned());
     let rows = match &test.filter {
         Some(filter) => format!("(SELECT * FROM {table} WHERE {filter}) AS tested"),
@@ -35,7 +36,7 @@ fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) 
     };
     match &test.kind {
         TestKind::NotNull { column } => {
-            (format!("not_null_{model}_{column}"), format!("SELECT * FROM {rows} WHERE {column} IS NULL"), None)
+            (format!("not_null_{model}_{column}"), format!("SELECT * FROM {rows} WHERE {column} IS NULL").into(), None)
         }
         TestKind::Unique { column } => (
             format!("unique_{model}_{column}"),
@@ -47,35 +48,47 @@ fn query(model: &str, test: &WrittenTest) -> (String, String, Option<Relation>) 
         }
         TestKind::AcceptedValues { column, values } => (
             format!("accepted_values_{model}_{column}"),
-            format!("SELECT * FROM {rows} WHERE {column} NOT IN ({})", values.join(", ")),
+            format!("SELECT * FROM {rows} WHERE {column} NOT IN ({})", values.join(", ")).into(),
             None,
         ),
         TestKind::Relationships { column, to, field } => (
             format!("relationships_{model}_{column}_{}", to.table()),
             format!(
                 "SELECT * FROM {rows} WHERE {column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {to} AS parent WHERE parent.{field} = tested.{column})"
-            ),
+            )
+            .into(),
             Some(to.clone()),
         ),
     }
 }
 
-/// The values of `columns` that come in more than one of `rows`, a table with an alias.
-///
-/// Where all is well that costs a hash a row: values are compared only where hashes are the same.
-pub(crate) fn duplicates(rows: &str, filter: Option<&str>, columns: &[String]) -> String {
+/// A query for failures, and a cheaper one that has rows where this may have some.
+pub(crate) struct Query {
+    pub(crate) sql: String,
+    pub(crate) quick: Option<String>,
+}
+
+impl From<String> for Query {
+    fn from(sql: String) -> Self {
+        Self { sql, quick: None }
+    }
+}
+
+/// The values of `columns` that come in more than one of `rows`, a table with an alias. The quick
+/// query compares hashes of 64 bits: equal values have equal ones.
+pub(crate) fn duplicates(rows: &str, filter: Option<&str>, columns: &[String]) -> Query {
     let list = columns.join(", ");
     let hash = columns.iter().fold(String::new(), |seed, column| {
         let seed = if seed.is_empty() { seed } else { format!(", {seed}") };
         format!("COALESCE(FNV_HASH({column}{seed}), 0)")
     });
-    let (only, and) =
-        filter.map_or_else(Default::default, |filter| (format!(" WHERE {filter}"), format!("{filter} AND ")));
-    format!(
-        "SELECT {list}, COUNT(*) AS row_count FROM {rows} WHERE {and}{hash} IN (\
-         SELECT same FROM (SELECT {hash} AS same FROM {rows}{only}) AS hashed GROUP BY same HAVING COUNT(*) > 1) \
-         GROUP BY {list} HAVING COUNT(*) > 1"
-    )
+    let only = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+    Query {
+        sql: format!("SELECT {list}, COUNT(*) AS row_count FROM {rows}{only} GROUP BY {list} HAVING COUNT(*) > 1"),
+        quick: Some(format!(
+            "SELECT hash FROM (SELECT {hash} AS hash FROM {rows}{only}) AS hashed GROUP BY hash HAVING COUNT(*) > 1"
+        )),
+    }
 }
 
 /// Column sets that the tests hold unique and not NULL: what runs publish has these keys.

@@ -291,6 +291,7 @@ fn singular(
                     severity: rendered.config.severity.unwrap_or(Severity::Error),
                     inputs,
                     sql: rendered.sql,
+                    quick: None,
                 })
             };
             match read() {

@@ -33,7 +33,7 @@ use crate::{
     quality::Check,
 };
 
-pub(crate) use data_tests::duplicates;
+pub(crate) use data_tests::{Query, duplicates};
 pub use keys::{Key, unique_keys};
 pub use plan::{Planned, execute, plan};
 pub use schema_yml::Column;

@@ -35,6 +35,15 @@ pub async fn audit(context: &SessionContext, checks: &[Check]) -> Result<Audited
 }
 
 async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
+    if let Some(quick) = &check.quick {
+        let quick = LogicalPlanBuilder::from(plan(context, quick, Purpose::Model).await?)
+            .limit(0, Some(1))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(engine_error)?;
+        if collect(context, quick).await?.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(None);
+        }
+    }
     let failing = plan(context, &check.sql, Purpose::Model).await?;
     let counted = LogicalPlanBuilder::from(failing.clone())
         .aggregate(Vec::<datafusion::logical_expr::Expr>::new(), [count(lit(1_i64))])

@@ -15,4 +15,6 @@ pub struct Check {
     /// Every table that the query reads.
     pub inputs: Vec<Relation>,
     pub sql: SqlText,
+    /// A cheaper query: where it has no rows, the rule holds.
+    pub quick: Option<SqlText>,
 }

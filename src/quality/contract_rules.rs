@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     engine::{STAGING, SqlText},
-    gold::{Relation, duplicates},
+    gold::{Query, Relation, duplicates},
     project::{Contract, Project, QualityRule, RuleCheck, Severity},
 };
 
@@ -33,26 +33,31 @@ fn of_contract(contract: &Contract) -> Vec<Check> {
     std::iter::once(key)
         .chain(required)
         .chain(contract.quality.iter().cloned())
-        .map(|rule| Check {
-            name: format!("{}.{}", contract.entity, rule.name),
-            table: format!("{STAGING}.{}", contract.table),
-            owner: contract.owner.clone(),
-            severity: rule.severity,
-            inputs: vec![Relation::Source { schema: STAGING.into(), table: contract.table.clone() }],
-            sql: SqlText::made(sql(&contract.table, &rule), contract.source.clone(), rule.span.clone()),
+        .map(|rule| {
+            let made = |sql| SqlText::made(sql, contract.source.clone(), rule.span.clone());
+            let query = query(&contract.table, &rule);
+            Check {
+                name: format!("{}.{}", contract.entity, rule.name),
+                table: format!("{STAGING}.{}", contract.table),
+                owner: contract.owner.clone(),
+                severity: rule.severity,
+                inputs: vec![Relation::Source { schema: STAGING.into(), table: contract.table.clone() }],
+                quick: query.quick.map(made),
+                sql: made(query.sql),
+            }
         })
         .collect()
 }
 
 /// A query whose rows are the failures; none while at most the allowed number fails.
-fn sql(table: &str, rule: &QualityRule) -> String {
+fn query(table: &str, rule: &QualityRule) -> Query {
     let table = format!("{STAGING}.{}", quoted(table));
     let column = rule.column.as_deref().map(quoted).unwrap_or_default();
     let limited = |failing: String, at_most: u64| {
         if at_most == 0 {
-            return failing;
+            return failing.into();
         }
-        format!("select f.* from ({failing}) as f where (select count(*) from ({failing}) as g) > {at_most}")
+        format!("select f.* from ({failing}) as f where (select count(*) from ({failing}) as g) > {at_most}").into()
     };
     match &rule.check {
         RuleCheck::Nulls { at_most } => limited(format!("select * from {table} where {column} is null"), *at_most),
@@ -62,12 +67,14 @@ fn sql(table: &str, rule: &QualityRule) -> String {
         }
         RuleCheck::Duplicates { columns, at_most } => {
             let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            limited(duplicates(&format!("{table} as tested"), None, &columns), *at_most)
+            let duplicates = duplicates(&format!("{table} as tested"), None, &columns);
+            if *at_most == 0 { duplicates } else { limited(duplicates.sql, *at_most) }
         }
         RuleCheck::RowCount { at_least, at_most } => format!(
             "select count(*) as row_count from {table} having count(*) < {at_least} or count(*) > {}",
             i64::try_from(*at_most).unwrap_or(i64::MAX)
-        ),
+        )
+        .into(),
     }
 }
 
