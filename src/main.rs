@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: smelt_alloc::MiMalloc = smelt_alloc::MiMalloc;
 
 fn main() -> ExitCode {
+    smelt_alloc::keep_freed_memory();
     smelt::cli::main()
 }

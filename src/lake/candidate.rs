@@ -22,6 +22,7 @@ use super::{
     delta::{Entry, entry_bytes, log_path},
     layout,
     snapshot::FORMAT,
+    store::refused,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -232,7 +233,12 @@ impl Candidate {
             Err(failure) => match self.lake.snapshot(snapshot.id).await {
                 Ok(there) if there.run == self.run => Ok(()),
                 Ok(_) => Err(self.overtaken()),
-                Err(missing) if missing.kind() == Kind::Input => Err(failure),
+                Err(missing) if missing.kind() == Kind::Input => {
+                    if refused(&failure) {
+                        self.put_tried.store(false, Ordering::SeqCst);
+                    }
+                    Err(failure)
+                }
                 Err(_) => Err(Error::outcome_unknown(format!(
                     "the store did not say whether snapshot {} was published",
                     snapshot.id

@@ -80,6 +80,12 @@ pub fn store_error(doing: &str, path: &Path, error: object_store::Error) -> Erro
     }
 }
 
+/// Whether the store has certainly not done what it was asked: it could not begin.
+pub(super) fn refused(error: &Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(io_kind(error), Some(PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull))
+}
+
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -397,7 +397,10 @@ fn read(document: &Document) -> Result<Contract> {
             }
         })
     };
-    let version = position(settings.version.as_deref().unwrap_or("updated_at"), "/schema/0/customProperties")?;
+    let version = position(
+        settings.version.as_deref().unwrap_or("updated_at"),
+        &custom_property(document, "/schema/0", "version"),
+    )?;
     if columns[version].kind != Kind::Timestamp {
         return Err(document.error(
             &format!("/schema/0/properties/{version}"),
@@ -461,6 +464,16 @@ fn conforms(document: &Document) -> Result<()> {
             None => error,
         }
     }))
+}
+
+/// Where one of the `customProperties` below `pointer` is, or would be.
+fn custom_property(document: &Document, pointer: &str, name: &str) -> String {
+    let all = format!("{pointer}/customProperties");
+    let list = document.value.pointer(&all).and_then(Value::as_array);
+    match list.and_then(|list| list.iter().position(|item| item["property"] == name)) {
+        Some(index) => format!("{all}/{index}/value"),
+        None => all,
+    }
 }
 
 /// The `customProperties` below `pointer`, as one typed value.

@@ -2,20 +2,18 @@
 //! see a whole snapshot, and the next run simply works.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use smelt::project::template;
 use tempfile::TempDir;
 
 use crate::{
     chance::Chance,
     contents::{Outcome, told},
-    shop::Undisturbed,
+    shop::{Range, Undisturbed},
     site::Site,
     size::{by_size, is_long},
 };
@@ -25,12 +23,7 @@ const WORKED: usize = 1;
 /// A project like the shop's whose lake is the site's.
 fn project(below: &TempDir, site: &Site) -> PathBuf {
     let root = below.path().join(site.path().file_name().unwrap());
-    for (name, text) in template::FILES {
-        let path = root.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let text = text.replace("    lake: lake\n", &format!("    lake: {}\n", site.path().display()));
-        fs::write(path, text).unwrap();
-    }
+    Range::Whole.write(&root, &site.path().display().to_string());
     root
 }
 
@@ -71,7 +64,7 @@ impl Work {
 /// tables of a warehouse where nothing was ever killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_at_any_moment_the_next_run_simply_works() {
-    let undisturbed = Undisturbed::make(by_size(2_000, 20_000), WORKED as u32).await;
+    let undisturbed = Undisturbed::make(Range::Whole, by_size(2_000, 20_000), WORKED as u32).await;
     let temporary = TempDir::new().unwrap();
     let mut chance = Chance::new("after_a_kill_at_any_moment_the_next_run_simply_works");
     let kills = by_size(5, 50);

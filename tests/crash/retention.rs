@@ -12,7 +12,7 @@ use smelt::{error::Kind, lake::SnapshotId};
 
 use crate::{
     contents::{Seen, told},
-    shop::Shop,
+    shop::{Range, Shop},
     site::Site,
     size::by_size,
 };
@@ -23,7 +23,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn many_runs_leave_what_retention_protects_and_nothing_else() {
     let days = by_size(24, 149);
-    let shop = Arc::new(Shop::simulate(by_size(150, 600), days));
+    let shop = Arc::new(Shop::simulate(Range::Small, by_size(150, 600), days));
     let retention = shop.project.settings.retention;
     let site = Site::new(&shop);
     let process = site.process();
