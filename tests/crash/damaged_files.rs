@@ -49,7 +49,7 @@ async fn a_record_lost_from_raw_keeps_the_run_from_publishing() {
     let process = site.process();
     let manifest = process.lake.manifests(BatchId(WORKED as u64)).await.unwrap().remove(0);
     let files: Vec<&LandedFile> = manifest.files.iter().filter(|file| file.records > 1).collect();
-    assert!(files.len() >= 6, "a file of each entity at least");
+    assert!(files.len() >= 2, "a file of each entity at least");
     for file in files {
         let path = site.path().join(&file.raw);
         let good = fs::read(&path).unwrap();

@@ -84,15 +84,15 @@ async fn the_loser_of_a_race_lands_only_what_is_new() {
     let (two, three) = (extract(2), extract(3));
     let temporary = TempDir::new().unwrap();
     let shared = (two["orders.jsonl"].as_path(), "orders.jsonl");
-    let first = folder(&temporary, "first", &[shared, (&two["payments.jsonl"], "payments.jsonl")]);
-    let second = folder(&temporary, "second", &[shared, (&three["payments.jsonl"], "payments.jsonl")]);
+    let first = folder(&temporary, "first", &[shared, (&two["customers.jsonl"], "customers.jsonl")]);
+    let second = folder(&temporary, "second", &[shared, (&three["customers.jsonl"], "customers.jsonl")]);
 
     let site = undisturbed.after[BEFORE].site.copy();
     let (won, lost) = race(&site, &first, &second).await.unwrap();
     assert_eq!((won.batch, lost.batch), (Some(BatchId(3)), Some(BatchId(4))));
     assert_eq!(*became(&won, "orders.jsonl"), Became::Landed);
     assert_eq!(*became(&lost, "orders.jsonl"), Became::Again { batch: BatchId(3) });
-    assert_eq!(*became(&lost, "payments.jsonl"), Became::Landed);
+    assert_eq!(*became(&lost, "customers.jsonl"), Became::Landed);
 
     let one_by_one = undisturbed.after[BEFORE].site.copy();
     for path in [&first, &second] {
@@ -132,7 +132,7 @@ async fn a_copy_within_a_landing_that_loses_a_race_names_the_right_batch() {
     let undisturbed = Undisturbed::shared();
     let files = files(&undisturbed.shop.extracts[2]);
     let temporary = TempDir::new().unwrap();
-    let first = folder(&temporary, "first", &[(&files["payments.jsonl"], "payments.jsonl")]);
+    let first = folder(&temporary, "first", &[(&files["customers.jsonl"], "customers.jsonl")]);
     let twice =
         [(files["orders.jsonl"].as_path(), "orders.jsonl"), (files["orders.jsonl"].as_path(), "orders-2.jsonl")];
     let second = folder(&temporary, "second", &twice);

@@ -79,7 +79,7 @@ const WHEN_LOADED: &[Slip] = &[
         from: "role: owner",
         to: "role: reader",
         says: "names no owner",
-        line: "  name: Logistics",
+        line: "team:",
         hint: "role: owner",
     },
     Slip {
