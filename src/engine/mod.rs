@@ -31,7 +31,7 @@ mod sql;
 mod stoppable;
 mod text;
 
-pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, ran_out_of_memory, read_only};
+pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, beside, ran_out_of_memory, read_only};
 pub use sql::{Purpose, plan};
 pub use text::SqlText;
 

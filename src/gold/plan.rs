@@ -85,7 +85,7 @@ pub async fn execute(
     context: &SessionContext,
     planned: &Planned,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let stream = context.execute_logical_plan(planned.plan.clone()).await?.execute_stream().await?;
+    let stream = engine::beside(context.execute_logical_plan(planned.plan.clone()).await?.execute_stream().await?);
     let schema = Arc::clone(&planned.schema);
     let batches = stream.map({
         let schema = Arc::clone(&schema);

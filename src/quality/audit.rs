@@ -1,5 +1,7 @@
 //! Runs checks on a session that sees the candidate's tables.
 
+use std::time::Instant;
+
 use arrow::{array::AsArray, datatypes::Int64Type, util::pretty::pretty_format_batches};
 use datafusion::{
     functions_aggregate::expr_fn::count,
@@ -35,6 +37,13 @@ pub async fn audit(context: &SessionContext, checks: &[Check]) -> Result<Audited
 }
 
 async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
+    let started = Instant::now();
+    let result = judge(context, check).await;
+    tracing::debug!(check = check.name, seconds = started.elapsed().as_secs_f64(), "checked");
+    result
+}
+
+async fn judge(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
     if let Some(quick) = &check.quick {
         let quick = LogicalPlanBuilder::from(plan(context, quick, Purpose::Model).await?)
             .limit(0, Some(1))

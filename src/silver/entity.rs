@@ -15,8 +15,8 @@ use datafusion::{
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
         ExecutionPlan, SendableRecordBatchStream,
+        coalesce_partitions::CoalescePartitionsExec,
         sorts::sort::SortExec,
-        sorts::sort_preserving_merge::SortPreservingMergeExec,
         stream::RecordBatchStreamAdapter,
         streaming::{PartitionStream, StreamingTableExec},
     },
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     bronze::LandedFile,
+    engine::beside,
     error::{Error, Result},
     lake::{Candidate, ChangeSet, EntityTotals, FileRef, FileWriter, TableChange, TableFiles, TableName, concat},
     project::Contract,
@@ -207,9 +208,10 @@ impl Step<'_> {
             .collect();
         let source = StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, [], false, None)
             .map_err(crate::engine_error)?;
-        let sorted = SortExec::new(order.clone(), Arc::new(source)).with_preserve_partitioning(true);
-        let merged = SortPreservingMergeExec::new(order, Arc::new(sorted));
-        merged.execute(0, Arc::clone(self.engine)).map_err(crate::engine_error)
+        // One sort of all cleaners' rows: sorting each cleaner's and merging them would copy every row
+        // once more. Its batches are sorted on all cores.
+        let sorted = SortExec::new(order, Arc::new(CoalescePartitionsExec::new(Arc::new(source))));
+        sorted.execute(0, Arc::clone(self.engine)).map(beside).map_err(crate::engine_error)
     }
 
     /// Takes the sorted rows into the tables; returns the superseded and the tombstone balance.
