@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use datafusion::{common::TableReference, prelude::SessionContext};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{
     Audited, EntityReport, ModelReport, Plan, RunReport, audit,
@@ -276,13 +276,13 @@ impl Workshop<'_> {
         progress(Progress::Audit { rules: rules.len() });
         let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
         report.audit = quality::audit(&context, &rules).await?;
-        for entity in &mut report.entities {
-            let contract = self.project.contract(&entity.entity)?;
-            entity.waiting = match quality::waiting(contract, self.project) {
-                Some(sql) => Some(count(&context, &sql).await?),
-                None => None,
-            };
-        }
+        let waiting = report.entities.iter_mut().map(|entity| async {
+            if let Some(sql) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
+                entity.waiting = Some(count(&context, &sql).await?);
+            }
+            Ok::<_, Error>(())
+        });
+        futures::stream::iter(waiting).buffer_unordered(2).try_collect::<()>().await?;
         report.audit.gate()
     }
 
