@@ -1,15 +1,16 @@
 //! Applies displaced and added rows to a table: only files that lose rows are rewritten, with the
 //! new rows of their key range; other new rows go to new files.
 //!
+//! Bounded in memory: a file's kept rows and one change file at a time, whatever the size of the change.
 //! Small files are merged on the way: the last one grows with the keys that come after it, and
 //! when many have gathered all of them are rewritten together.
 
 use std::collections::BTreeSet;
 
 use arrow::{
-    array::{AsArray, BooleanArray, RecordBatch, UInt32Array},
+    array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array},
     compute::{SortColumn, filter_record_batch, lexsort_to_indices, take_record_batch},
-    datatypes::DataType,
+    datatypes::{DataType, SchemaRef},
 };
 
 use super::resolve::Standing;
@@ -42,30 +43,22 @@ pub(super) async fn rewrite(
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let folder = lake.table_folder(&standing.table);
 
-    let mut slots = slots(&standing, key[0]);
-    slots.reverse();
-    let mut incoming = Vec::new();
-    let root = object_store::path::Path::default();
-    for file in &added {
-        for batch in read_columns(lake, &root, file, &schema, &all).await? {
-            incoming.extend(split(&batch, key[0], &slots));
-        }
-    }
+    let slots = slots(&standing, key[0]);
     let touched: Vec<FileEntry> = slots.iter().map(|slot| standing.files.files[slot.file].clone()).collect();
+    let mut incoming = Incoming { lake, added: &added, slots: &slots, schema: &schema, key: key[0], read: None };
     // Rows of no touched file's range, in key order.
-    for (slot, batch) in &incoming {
-        if slot.is_none() {
-            writer.write(batch).await?;
+    for number in 0..added.len() {
+        for batch in incoming.of(number, None).await? {
+            writer.write(&batch).await?;
         }
     }
     writer.cut().await?;
-    for (number, slot) in slots.iter().enumerate().rev() {
+    for (number, slot) in slots.iter().enumerate() {
         let file = &standing.files.files[slot.file];
-        let mut rows: Vec<RecordBatch> =
-            incoming.iter().filter(|(of, _)| *of == Some(number)).map(|(_, batch)| batch.clone()).collect();
+        let gone = standing.displaced.get(&slot.file);
+        let mut rows: Vec<RecordBatch> = Vec::new();
         let mut offset = 0_u32;
         for batch in read_columns(lake, &folder, file, &schema, &all).await? {
-            let gone = standing.displaced.get(&slot.file);
             let keep: BooleanArray = (0..batch.num_rows() as u32)
                 .map(|row| Some(gone.is_none_or(|gone| !gone.contains(&(offset + row)))))
                 .collect();
@@ -76,7 +69,21 @@ pub(super) async fn rewrite(
             before.write(&pick(&arrow::compute::not(&keep).map_err(|e| Error::bug("a mask fails").cause(e))?)?).await?;
             rows.push(pick(&keep)?);
         }
-        writer.write(&sorted(&concat(&schema, &rows)?, key)?).await?;
+        // However many rows come, one file's are merged into them a batch at a time.
+        let kept = sorted(&concat(&schema, &rows)?, key)?;
+        let mut merged = 0;
+        for (number_of_added, added) in added.iter().enumerate() {
+            if !slot.meets(added, standing.files.schema.field(key[0]).name()) {
+                continue;
+            }
+            for batch in incoming.of(number_of_added, Some(number)).await? {
+                let up_to = rows_up_to(&kept, &batch, key[0]).max(merged);
+                let both = concat(&schema, &[kept.slice(merged, up_to - merged), batch])?;
+                writer.write(&sorted(&both, key)?).await?;
+                merged = up_to;
+            }
+        }
+        writer.write(&kept.slice(merged, kept.num_rows() - merged)).await?;
         if !slot.small {
             writer.cut().await?;
         }
@@ -98,6 +105,59 @@ struct Slot {
     file: usize,
     range: Option<(String, String)>,
     small: bool,
+}
+
+impl Slot {
+    /// Whether rows of a file of incoming ones may fall into this slot.
+    fn meets(&self, added: &FileEntry, key: &str) -> bool {
+        match (&self.range, added.text_range(key)) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some((from, to)), Some((least, greatest))) => least <= to.as_str() && from.as_str() <= greatest,
+        }
+    }
+}
+
+/// The incoming rows, in key order, by the slot they fall into.
+struct Incoming<'a> {
+    lake: &'a Lake,
+    added: &'a [FileEntry],
+    slots: &'a [Slot],
+    schema: &'a SchemaRef,
+    key: usize,
+    /// The file that was read last: slots are asked for in key order, so each is read about once.
+    read: Option<(usize, Vec<(Option<usize>, RecordBatch)>)>,
+}
+
+impl Incoming<'_> {
+    /// The rows of one file that fall into a slot, or into none.
+    async fn of(&mut self, file: usize, slot: Option<usize>) -> Result<Vec<RecordBatch>> {
+        if self.read.as_ref().is_none_or(|(read, _)| *read != file) {
+            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+            let root = object_store::path::Path::default();
+            let batches = read_columns(self.lake, &root, &self.added[file], self.schema, &all).await?;
+            let parts = batches.iter().flat_map(|batch| split(batch, self.key, self.slots)).collect();
+            self.read = Some((file, parts));
+        }
+        let parts = self.read.iter().flat_map(|(_, parts)| parts);
+        Ok(parts.filter(|(of, _)| *of == slot).map(|(_, batch)| batch.clone()).collect())
+    }
+}
+
+/// How many of the kept rows, which are in key order, come before the end of a batch.
+fn rows_up_to(kept: &RecordBatch, batch: &RecordBatch, key: usize) -> usize {
+    let (Some(keys), Some(last)) = (
+        kept.column(key).as_string_view_opt(),
+        batch.column(key).as_string_view_opt().filter(|keys| !keys.is_empty()).map(|keys| keys.value(keys.len() - 1)),
+    ) else {
+        return 0;
+    };
+    let (mut before, mut after) = (0, keys.len());
+    while before < after {
+        let middle = before.midpoint(after);
+        if keys.value(middle) <= last { before = middle + 1 } else { after = middle }
+    }
+    before
 }
 
 /// The files to rewrite, in key order.
