@@ -20,6 +20,7 @@ use super::{
     diagnose,
     dialect::{Redshift, tokens},
     lower::{Functions, Known, Lowering},
+    redshift::spell_timestamps,
     session::{self, GOLD},
     text::SqlText,
 };
@@ -66,7 +67,8 @@ pub async fn plan(context: &SessionContext, sql: &SqlText, purpose: Purpose) -> 
         .await
         .map_err(|e| diagnose::planning(sql, e))?;
     session::read_only().verify_plan(&plan).map_err(|e| diagnose::planning(sql, e))?;
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| diagnose::planning(sql, e))
+    let analysed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+    analysed.and_then(spell_timestamps).map_err(|e| diagnose::planning(sql, e))
 }
 
 /// One SELECT (or EXPLAIN of one) from its text.

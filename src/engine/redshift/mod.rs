@@ -10,6 +10,8 @@
 //! | `patterns` | TO_CHAR, TO_DATE, TO_TIMESTAMP |
 //! | `zones` | CONVERT_TIMEZONE |
 //! | `texts` | STRTOL, SHA2, casts to VARCHAR(n) |
+//! | `fnv` | FNV_HASH |
+//! | `timestamp_text` | timestamps cast to VARCHAR |
 //! | `trunc` | TRUNC |
 //! | `planner`, `types` | division, AVG, EXTRACT, dates against timestamps; type names |
 //!
@@ -22,6 +24,7 @@ mod patterns;
 mod planner;
 mod scalar;
 mod texts;
+mod timestamp_text;
 mod trunc;
 mod types;
 mod zones;
@@ -36,6 +39,7 @@ use datafusion::{
 
 pub(super) use date_parts::DatePart;
 pub(super) use texts::CUT;
+pub(super) use timestamp_text::spell_timestamps;
 
 fn names(function: &ScalarUDF) -> impl Iterator<Item = &str> {
     std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str))
