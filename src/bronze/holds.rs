@@ -37,11 +37,16 @@ impl Lake {
     pub async fn hold(&self, name: &str) -> Result<Vec<Hold>> {
         let mut holds = Vec::new();
         for (batch, file) in self.find_held(name).await? {
-            let hold = Hold { batch, file, held_at: self.clock().now() };
-            self.overwrite_json(&path(batch, file), &hold).await?;
-            holds.push(hold);
+            holds.push(self.hold_exactly(batch, file).await?);
         }
         Ok(holds)
+    }
+
+    /// Holds a batch, or one file of it by its place there.
+    pub(crate) async fn hold_exactly(&self, batch: BatchId, file: Option<usize>) -> Result<Hold> {
+        let hold = Hold { batch, file, held_at: self.clock().now() };
+        self.overwrite_json(&path(batch, file), &hold).await?;
+        Ok(hold)
     }
 
     /// Lifts the holds on a batch or file.

@@ -196,7 +196,11 @@ impl Candidate {
         self.put_tried.store(true, Ordering::SeqCst);
         self.put_snapshot(&snapshot).await?;
         match self.lake.roll_forward(&snapshot).await {
-            Err(foreign) if foreign.kind() == Kind::Data => return Err(foreign),
+            Err(foreign) if foreign.kind() == Kind::Data => {
+                return Err(Error::data(format!("snapshot {id} is published, but not copied into every table's log"))
+                    .cause(foreign)
+                    .hint("smelt reads it; for other readers move the foreign log entry away, then run again"));
+            }
             // It is published, and readers find the entries where they were prepared.
             Err(error) => tracing::warn!(%error, "not all log entries are copied; the next run does the rest"),
             Ok(()) => {}
@@ -228,7 +232,14 @@ impl Candidate {
 
     async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         match self.lake.put_snapshot(snapshot).await {
-            Ok(Put::Created) => Ok(()),
+            Ok(Put::Created) => {
+                // Whoever slept for so long that the number had expired again is not the next one.
+                if self.lake.snapshots().await?.last() > Some(&snapshot.id) {
+                    self.lake.delete(&layout::snapshot(snapshot.id)).await?;
+                    return Err(self.overtaken());
+                }
+                Ok(())
+            }
             Ok(Put::Taken) => Err(self.overtaken()),
             Err(failure) => match self.lake.snapshot(snapshot.id).await {
                 Ok(there) if there.run == self.run => Ok(()),

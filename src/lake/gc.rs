@@ -83,6 +83,10 @@ impl Lake {
                 kept.push(self.snapshot(id).await?);
             }
         }
+        // Another collection, or one that died, may have expired what is still read or shared.
+        if late.iter().any(|id| kept.iter().all(|snapshot| snapshot.id != *id)) {
+            return Ok(Collected::default());
+        }
         done.kept_snapshots = kept.len();
         let Some(newest) = kept.last().map(|snapshot| snapshot.id) else { return Ok(done) };
         let runs = judge(found, &kept, newest);

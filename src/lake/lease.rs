@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{Lake, Put, RunId, layout};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
@@ -80,11 +80,19 @@ impl Lake {
         Ok(found.last().and_then(|object| layout::number(&object.location)).unwrap_or(0))
     }
 
+    /// A damaged record holds nobody back: the lease only saves wasted work.
+    async fn lease_record(&self, fence: u64) -> Result<Option<Record>> {
+        match self.read_json_if_there::<Record>(&layout::lease(fence)).await {
+            Err(damaged) if damaged.kind() == Kind::Data => Ok(None),
+            record => record,
+        }
+    }
+
     async fn try_lease(&self, options: LeaseOptions) -> Result<Result<Lease, Record>> {
         let newest = self.newest_fence().await?;
         let now = self.clock().now();
         if newest > 0
-            && let Some(record) = self.read_json_if_there::<Record>(&layout::lease(newest)).await?
+            && let Some(record) = self.lease_record(newest).await?
             && !record.released
             && record.expires_at > now
         {

@@ -125,6 +125,19 @@ pub enum Severity {
     Error,
 }
 
+impl Contract {
+    /// The names of the tables that the entity may have: cleaned, history, tombstones, quarantine.
+    pub fn tables(&self) -> [String; 4] {
+        let table = &self.table;
+        [
+            table.clone(),
+            format!("{table}_history"),
+            format!("{table}_tombstones"),
+            format!("{}_quarantine", self.entity),
+        ]
+    }
+}
+
 /// Bumped when silver would make other rows from the same contract.
 const SILVER_SEMANTICS: u32 = 1;
 
@@ -168,6 +181,16 @@ pub(super) fn load_all(folder: &Path) -> Result<BTreeMap<EntityName, Contract>> 
                         "`{}` and `{}` are both contracts for entity `{}`",
                         other.file, contract.file, contract.entity
                     )));
+                } else if let Some((other, table)) = contracts.values().find_map(|other| {
+                    Some((other, contract.tables().into_iter().find(|table| other.tables().contains(table))?))
+                }) {
+                    errors.push(
+                        Error::input(format!(
+                            "`{}` and `{}` would both write table `{table}`",
+                            other.file, contract.file
+                        ))
+                        .hint("give one of them another `physicalName`"),
+                    );
                 }
                 contracts.insert(contract.entity.clone(), contract);
             }
@@ -258,6 +281,9 @@ struct WrittenQuality {
     must_be_less_than: Option<f64>,
     must_be_less_or_equal_to: Option<f64>,
     must_be_between: Option<[f64; 2]>,
+    must_not_be: Option<Value>,
+    must_not_be_between: Option<Value>,
+    unit: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -421,12 +447,13 @@ fn read(document: &Document) -> Result<Contract> {
     let spec = EntitySpec { columns, key, version, null_texts: settings.null_texts };
     spec.validate().map_err(|e| document.error("/schema/0", format!("`{name}`: {e}")))?;
     let freshness = freshness(document, &written.sla_properties)?;
-    let fingerprint = fingerprint(&spec, settings.history, csv);
+    let table = object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name));
+    let fingerprint = fingerprint(&table, &spec, settings.history, csv);
     Ok(Contract {
         entity: EntityName(object.name.clone()),
         file: name.to_owned(),
         owner,
-        table: object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name)),
+        table,
         spec,
         history: settings.history,
         csv,
@@ -602,6 +629,16 @@ fn quality_rule(
                 .hint("write SQL tests as files in `tests/`"))
         };
     };
+    let not_enforced = [
+        ("mustNotBe", written.must_not_be.is_some()),
+        ("mustNotBeBetween", written.must_not_be_between.is_some()),
+        ("unit", written.unit.as_deref().is_some_and(|unit| unit != "rows")),
+    ];
+    if let Some((field, _)) = not_enforced.iter().find(|(_, written)| *written) {
+        return Err(document
+            .error(&format!("{pointer}/{field}"), format!("`{field}` is not enforced, and no rule is only decoration"))
+            .hint("say it with `mustBe`, `mustBeBetween` and the like, in rows; or as SQL in `tests/`"));
+    }
     let whole = |number: f64| number.max(0.0) as u64;
     let at_least = written
         .must_be_greater_or_equal_to
@@ -681,9 +718,10 @@ fn freshness(document: &Document, slas: &[Sla]) -> Result<Option<Freshness>> {
 }
 
 /// Covers everything that decides rows, and nothing else: no owner, description or quality rule.
-fn fingerprint(spec: &EntitySpec, history: bool, csv: CsvDialect) -> String {
+fn fingerprint(table: &str, spec: &EntitySpec, history: bool, csv: CsvDialect) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("silver {SILVER_SEMANTICS}\nhistory {history}\ncsv {} {}\n", csv.delimiter, csv.quote);
+    let mut text =
+        format!("silver {SILVER_SEMANTICS}\ntable {table}\nhistory {history}\ncsv {} {}\n", csv.delimiter, csv.quote);
     let _ = writeln!(text, "key {:?} version {} nulls {:?}", spec.key, spec.version, spec.null_texts);
     for column in &spec.columns {
         let _ = writeln!(

@@ -67,7 +67,9 @@ fn query(table: &str, rule: &QualityRule) -> Query {
         }
         RuleCheck::Duplicates { columns, at_most } => {
             let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            let duplicates = duplicates(&format!("{table} as tested"), None, &columns);
+            // As in models' tests, NULL is no duplicate of NULL.
+            let known = rule.column.as_ref().map(|_| format!("{column} is not null"));
+            let duplicates = duplicates(&format!("{table} as tested"), known.as_deref(), &columns);
             if *at_most == 0 { duplicates } else { limited(duplicates.sql, *at_most) }
         }
         RuleCheck::RowCount { at_least, at_most } => format!(

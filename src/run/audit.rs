@@ -50,13 +50,13 @@ impl Audited {
 ///
 /// # Errors
 /// `Bug`, with all terms, when an entity's do not add up.
-pub(super) fn account(entity: &str, totals: &EntityTotals, quarantine_rows: u64) -> Result<()> {
-    if totals.balanced() && totals.quarantined == quarantine_rows {
+pub(super) fn account(entity: &str, totals: &EntityTotals, current_rows: u64, quarantine_rows: u64) -> Result<()> {
+    if totals.balanced() && totals.current == current_rows && totals.quarantined == quarantine_rows {
         return Ok(());
     }
     Err(Error::bug(format!(
-        "the records of `{entity}` do not add up: {} raw, but {} current + {} superseded + {} tombstones + {} quarantined ({} rows in quarantine)",
-        totals.raw, totals.current, totals.superseded, totals.tombstones, totals.quarantined, quarantine_rows
+        "the records of `{entity}` do not add up: {} raw, but {} current ({current_rows} rows in the table) + {} superseded + {} tombstones + {} quarantined ({quarantine_rows} rows in quarantine)",
+        totals.raw, totals.current, totals.superseded, totals.tombstones, totals.quarantined
     ))
     .hint("nothing was published; please report this, with the batch that caused it"))
 }

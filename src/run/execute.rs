@@ -268,9 +268,10 @@ impl Workshop<'_> {
     ) -> Result<()> {
         for (entity, contract) in &self.project.contracts {
             let tables = EntityTables::of(contract);
-            let rows = candidate.files(&tables.quarantine).await?.map_or(0, |files| files.rows());
+            let quarantined = candidate.files(&tables.quarantine).await?.map_or(0, |files| files.rows());
+            let current = candidate.files(&tables.cleaned).await?.map_or(0, |files| files.rows());
             let totals = totals.get(entity.as_str()).cloned().unwrap_or_default();
-            audit::account(entity.as_str(), &totals, rows)?;
+            audit::account(entity.as_str(), &totals, current, quarantined)?;
         }
         let rules = self.rules();
         progress(Progress::Audit { rules: rules.len() });

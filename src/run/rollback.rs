@@ -45,7 +45,11 @@ async fn publish(
     if hold {
         // Before the publish: a crash between the two leaves batches held that a release brings back.
         for manifest in lake.manifests(target.coverage.through).await? {
-            lake.hold(&manifest.batch.to_string()).await?;
+            lake.hold_exactly(manifest.batch, None).await?;
+        }
+        // What the target left out, too, though it landed before.
+        for file in &target.coverage.without {
+            lake.hold_exactly(file.batch, Some(file.file)).await?;
         }
     }
     for (table, state) in &target.tables {
@@ -74,5 +78,7 @@ async fn publish(
     for table in newest.tables.keys().filter(|table| !target.tables.contains_key(table)) {
         candidate.drop_table(table.clone());
     }
+    // A collection that overlooked this run has taken its record.
+    lake.snapshot(to).await?;
     candidate.publish(lease, Origin::Rollback(to), target.coverage, target.definitions, target.entities).await
 }

@@ -128,7 +128,7 @@ pub(super) fn start(
                         file.landed.raw, file.reference.batch, file.landed.path
                     ))
                     .cause(e)
-                    .hint(format!("keep it out with `smelt hold {}`, and land a good copy", file.landed.path))
+                    .hint(format!("keep it out with `smelt hold {}`, and land a good copy", file.landed.sha256))
                 };
                 let mut records = 0_u64;
                 for block in smelt_clean::open(input, &options).map_err(unreadable)? {
@@ -140,7 +140,7 @@ pub(super) fn start(
                         return Ok(counts);
                     }
                 }
-                if records != file.landed.records && csv_as_landed(&file) {
+                if records != file.landed.records && count_still_binds(&file) {
                     return Err(Error::data(format!(
                         "raw file `{}` has {records} records, but {} had landed",
                         file.landed.raw, file.landed.records
@@ -155,8 +155,8 @@ pub(super) fn start(
     Cleaning { rows, rejected, tasks: Tasks(tasks) }
 }
 
-/// Whether the count at landing still binds: a CSV dialect may have changed since.
-fn csv_as_landed(file: &RawFile) -> bool {
+/// Whether the count at landing still binds: a contract's CSV dialect may have changed since.
+fn count_still_binds(file: &RawFile) -> bool {
     file.landed.format != smelt_clean::Format::Csv
 }
 

@@ -69,12 +69,8 @@ pub struct EntityTables {
 
 impl EntityTables {
     pub fn of(contract: &Contract) -> Self {
-        Self {
-            cleaned: TableName::staging(&contract.table),
-            history: contract.history.then(|| TableName::staging(format!("{}_history", contract.table))),
-            tombstones: TableName::staging(format!("{}_tombstones", contract.table)),
-            quarantine: TableName::staging(format!("{}_quarantine", contract.entity)),
-        }
+        let [cleaned, history, tombstones, quarantine] = contract.tables().map(|name| TableName::staging(name));
+        Self { cleaned, history: contract.history.then_some(history), tombstones, quarantine }
     }
 
     /// The columns that are together unique in one of the tables; `None` for other tables.
@@ -173,7 +169,8 @@ impl Step<'_> {
         let writer = FileWriter::table(&lake, &self.tables.quarantine, &run, quarantine::schema());
         let entity = self.contract.entity.as_str().to_owned();
         let mut rejected = cleaning.rejected;
-        let quarantine = async {
+        // Moved in: where the writer fails, cleaners must not wait for room in the channel.
+        let quarantine = async move {
             let mut quarantine = Quarantine::new(&entity, files, writer);
             while let Some((ordinal, records)) = rejected.recv().await {
                 quarantine.take(ordinal, records).await?;

@@ -43,7 +43,7 @@ pub(super) async fn rewrite(
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let folder = lake.table_folder(&standing.table);
 
-    let slots = slots(&standing, key[0]);
+    let slots = slots(&standing, key[0], &added);
     let touched: Vec<FileEntry> = slots.iter().map(|slot| standing.files.files[slot.file].clone()).collect();
     let mut incoming = Incoming { lake, added: &added, slots: &slots, schema: &schema, key: key[0], read: None };
     // Rows of no touched file's range, in key order.
@@ -161,7 +161,7 @@ fn rows_up_to(kept: &RecordBatch, batch: &RecordBatch, key: usize) -> usize {
 }
 
 /// The files to rewrite, in key order.
-fn slots(standing: &Standing, key: usize) -> Vec<Slot> {
+fn slots(standing: &Standing, key: usize, added: &[FileEntry]) -> Vec<Slot> {
     let files = &standing.files.files;
     let name = standing.files.schema.field(key).name();
     let mut touched: BTreeSet<usize> = standing.displaced.keys().copied().collect();
@@ -170,7 +170,13 @@ fn slots(standing: &Standing, key: usize) -> Vec<Slot> {
         touched.extend(&small);
     }
     let last = (0..files.len()).max_by_key(|&file| files[file].text_range(name).map(|(_, greatest)| greatest));
-    let growing = last.filter(|&file| files[file].rows < FILE_ROWS as u64 / 2);
+    // Where no key comes that it could take in, it is left alone.
+    let reached = |file: &usize| {
+        let least = files[*file].text_range(name).map(|(least, _)| least);
+        let greatest = added.iter().filter_map(|added| added.text_range(name)).map(|(_, greatest)| greatest).max();
+        least.is_some() && greatest >= least
+    };
+    let growing = last.filter(|&file| files[file].rows < FILE_ROWS as u64 / 2).filter(reached);
     touched.extend(growing);
     let mut slots: Vec<Slot> = touched
         .into_iter()

@@ -75,6 +75,21 @@ fn a_renamed_column_is_a_change_of_text_files_only() {
     assert!(report["snapshot"].is_null(), "{report:#}");
 }
 
+/// A table's new name is work like any other change: it is made from raw, and the old one goes.
+#[test]
+fn a_table_gets_another_name_with_all_its_rows() {
+    let shop = Shop::open();
+    let before = shop.rows("select * from staging.payments_cleaned order by payment_id");
+    shop.edit("contracts/payments.odcs.yaml", "physicalName: payments_cleaned", "physicalName: payments_clean");
+    for model in ["models/facts/fact_orders.sql", "models/facts/fact_payments.sql"] {
+        shop.edit(model, "payments_cleaned", "payments_clean");
+    }
+    shop.run();
+    assert_eq!(shop.rows("select * from staging.payments_clean order by payment_id"), before);
+    assert_eq!(shop.totals("payments").current as usize, before.len());
+    shop.fault(2, ["query", "select * from staging.payments_cleaned"]);
+}
+
 /// A column that raw had all along gets into the tables, with the values of old records.
 #[test]
 fn a_new_column_in_a_contract_brings_its_history_along() {

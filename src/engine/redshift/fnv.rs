@@ -52,7 +52,10 @@ fn fnv_hash(call: &Call<'_>) -> Result<ArrayRef> {
         DataType::Int16 => numbers!(Int16Type),
         DataType::Int32 => numbers!(Int32Type),
         DataType::Int64 => numbers!(Int64Type),
-        DataType::Float64 => numbers!(Float64Type),
+        // The two zeros are equal.
+        DataType::Float64 => {
+            each(values.as_primitive::<Float64Type>().iter(), |x, seed| hash(&(x + 0.0).to_le_bytes(), seed), seed)
+        }
         DataType::Decimal128(..) => numbers!(Decimal128Type),
         DataType::Date32 => numbers!(Date32Type),
         DataType::Timestamp(TimeUnit::Microsecond, _) => numbers!(TimestampMicrosecondType),

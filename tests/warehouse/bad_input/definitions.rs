@@ -288,6 +288,19 @@ fn several_slips_are_told_together() {
     shop.smelt(["plan"]).exits(2).says("contracts/orders.odcs.yaml").says("contracts/payments.odcs.yaml");
 }
 
+/// A contract that was copied with its table's name would write over another entity's rows.
+#[test]
+fn two_contracts_never_write_one_table() {
+    let shop = Shop::open();
+    let before = shop.fingerprint();
+    let copied = shop.read("contracts/payments.odcs.yaml").replace("- name: payments\n", "- name: returns\n");
+    shop.write("contracts/returns.odcs.yaml", copied);
+    let fault = shop.fault(2, ["run"]);
+    assert!(fault.message.contains("would both write table `payments_cleaned`"), "{fault:#?}");
+    assert!(fault.hint.is_some_and(|hint| hint.contains("physicalName")));
+    shop.is_untouched_since(&before, "a copied contract");
+}
+
 #[test]
 fn contracts_for_the_same_entity_or_not_in_utf_8_are_refused_by_name() {
     let shop = Shop::new();
