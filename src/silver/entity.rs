@@ -69,7 +69,7 @@ pub struct EntityTables {
 
 impl EntityTables {
     pub fn of(contract: &Contract) -> Self {
-        let [cleaned, history, tombstones, quarantine] = contract.tables().map(|name| TableName::staging(name));
+        let [cleaned, history, tombstones, quarantine] = contract.tables().map(TableName::staging);
         Self { cleaned, history: contract.history.then_some(history), tombstones, quarantine }
     }
 

@@ -118,6 +118,9 @@ impl Slot {
     }
 }
 
+/// Neighbouring rows, and the slot they fall into, if any.
+type Part = (Option<usize>, RecordBatch);
+
 /// The incoming rows, in key order, by the slot they fall into.
 struct Incoming<'a> {
     lake: &'a Lake,
@@ -126,7 +129,7 @@ struct Incoming<'a> {
     schema: &'a SchemaRef,
     key: usize,
     /// The file that was read last: slots are asked for in key order, so each is read about once.
-    read: Option<(usize, Vec<(Option<usize>, RecordBatch)>)>,
+    read: Option<(usize, Vec<Part>)>,
 }
 
 impl Incoming<'_> {
@@ -194,7 +197,7 @@ fn slots(standing: &Standing, key: usize, added: &[FileEntry]) -> Vec<Slot> {
 }
 
 /// Cuts sorted rows into runs that belong to one slot, or to none.
-fn split(batch: &RecordBatch, key: usize, slots: &[Slot]) -> Vec<(Option<usize>, RecordBatch)> {
+fn split(batch: &RecordBatch, key: usize, slots: &[Slot]) -> Vec<Part> {
     if *batch.schema().field(key).data_type() != DataType::Utf8View {
         return vec![(None, batch.clone())];
     }
