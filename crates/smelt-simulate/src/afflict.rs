@@ -48,7 +48,7 @@ impl Affliction<'_> {
     pub(crate) fn strike(&self, records: &mut Vec<Draft>, from: usize, dice: &mut Dice) {
         let defects = self.defects;
         if records.len() > from && dice.chance(defects.deletes) {
-            delete(records, dice);
+            delete(records, defects.ties > 0.0, dice);
         }
         for index in from..records.len() {
             let original = records[index];
@@ -104,8 +104,8 @@ impl Affliction<'_> {
     }
 }
 
-/// Ends a key with a delete, and sometimes goes on after it.
-fn delete(records: &mut Vec<Draft>, dice: &mut Dice) {
+/// Ends a key with a delete, and sometimes goes on after it; with `rivals`, sometimes beside it.
+fn delete(records: &mut Vec<Draft>, rivals: bool, dice: &mut Dice) {
     let last = records.len() - 1;
     let next = |previous: Draft, dice: &mut Dice, low, high| {
         let updated_at = previous.updated_at + dice.between(low, high);
@@ -124,7 +124,7 @@ fn delete(records: &mut Vec<Draft>, dice: &mut Dice) {
             let again = next(delete, dice, HOUR, 2 * DAY);
             records.push(Draft { deleted: true, ..again });
         }
-        7 => {
+        7 if rivals => {
             let rival = Draft { deleted: false, ordinal: delete.ordinal | RIVAL, ..delete };
             records.push(rival);
             // Whichever of the two arrives last wins.

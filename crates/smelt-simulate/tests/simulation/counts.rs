@@ -60,6 +60,18 @@ fn the_summary_counts_what_is_in_the_files() {
     }
 }
 
+/// Who turns rivals off can rely on it: also a delete has a time of its own.
+#[test]
+fn without_ties_no_two_records_of_a_key_have_one_time() {
+    let mut options = nastiest(3_000);
+    options.defects.ties = 0.0;
+    let (_out, summary) = run(&options);
+    for entity in &summary.entities {
+        assert_eq!(entity.ties, 0, "{:?}", entity.entity);
+        assert!(entity.deletes > 0, "{:?}", entity.entity);
+    }
+}
+
 #[test]
 fn a_clean_shop_has_no_defect() {
     for format in [Format::JsonLines, Format::Csv, Format::Parquet] {
