@@ -5,43 +5,32 @@
 //! megabytes is refused for gigabytes. So below a sort, batches that show little of what they hold
 //! are copied together.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
-    arrow::array::{ArrayRef, AsArray, RecordBatch},
-    arrow::datatypes::DataType,
-    common::{
-        Result,
-        config::ConfigOptions,
-        internal_err,
-        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
+    arrow::{
+        array::{ArrayRef, AsArray, RecordBatch},
+        datatypes::DataType,
     },
-    execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
+    common::{Result, config::ConfigOptions},
+    execution::SendableRecordBatchStream,
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-        sorts::sort::SortExec, stream::RecordBatchStreamAdapter,
-    },
+    physical_plan::{ExecutionPlan, sorts::sort::SortExec, stream::RecordBatchStreamAdapter},
 };
 use futures::TryStreamExt as _;
 
-/// The rule that puts [`CompactExec`] below sorts of texts.
+use super::rebatch::Rebatch;
+
+/// The rule that has texts copied together below sorts of them.
 #[derive(Debug)]
 pub(super) struct CompactViews;
 
 impl PhysicalOptimizerRule for CompactViews {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let Some(sort) = node.downcast_ref::<SortExec>() else { return Ok(Transformed::no(node)) };
-            let input = Arc::clone(sort.input());
-            if !input.schema().fields().iter().any(|field| *field.data_type() == DataType::Utf8View) {
-                return Ok(Transformed::no(node));
-            }
-            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            node.replace_children(vec![Arc::new(CompactExec(input))], options).map(Transformed::yes)
+        Rebatch { name: "CompactExec", batches: compacted }.below(plan, |node| {
+            let is_text = |data_type: &DataType| *data_type == DataType::Utf8View;
+            node.is::<SortExec>() && node.schema().fields().iter().any(|field| is_text(field.data_type()))
         })
-        .data()
     }
 
     fn name(&self) -> &'static str {
@@ -53,58 +42,9 @@ impl PhysicalOptimizerRule for CompactViews {
     }
 }
 
-#[derive(Debug)]
-struct CompactExec(Arc<dyn ExecutionPlan>);
-
-impl DisplayAs for CompactExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CompactExec")
-    }
-}
-
-impl ExecutionPlan for CompactExec {
-    fn name(&self) -> &'static str {
-        "CompactExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.0]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self(input))),
-            _ => internal_err!("there is one input to compact"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.0.execute(partition, context)?.and_then(|batch| async move { compact(&batch) });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
-    }
+fn compacted(batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let schema = batches.schema();
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches.and_then(|batch| async move { compact(&batch) })))
 }
 
 fn compact(batch: &RecordBatch) -> Result<RecordBatch> {

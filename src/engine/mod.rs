@@ -14,7 +14,8 @@
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `sql` | [`plan`]: all of the above in order |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
-//! | `compact_views` | an operator that keeps sorts of joined texts within their memory |
+//! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
+//! | `compact_views` | texts copied together, so that sorts of joined ones keep to their memory |
 //! | `stoppable` | threads for people's statements, and pauses in the joins that need them |
 //! | `diagnose` | DataFusion's errors as ours |
 
@@ -25,6 +26,7 @@ mod diagnose;
 mod dialect;
 mod lower;
 mod memory;
+mod rebatch;
 mod redshift;
 mod session;
 mod sql;

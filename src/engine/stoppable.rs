@@ -6,24 +6,15 @@
 //! ([`execute`]), and the inputs of such joins come in small pieces with a pause after each
 //! ([`Pauses`]). A dropped statement gives its threads back within a piece's work.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::{
-    common::{
-        Result,
-        config::ConfigOptions,
-        internal_err,
-        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
-    },
+    arrow::array::RecordBatch,
+    common::{Result, config::ConfigOptions},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
-        execute_stream,
+        ExecutionPlan, execute_stream,
         joins::{CrossJoinExec, NestedLoopJoinExec},
         stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter},
     },
@@ -31,6 +22,7 @@ use datafusion::{
 use futures::{StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
+use super::rebatch::Rebatch;
 use crate::error::{Error, Result as SmeltResult};
 
 /// Rows of a piece: with a million rows on the join's other side, about a second's work.
@@ -73,22 +65,14 @@ fn threads() -> SmeltResult<&'static Runtime> {
         .map_err(|e| Error::unavailable(format!("statements get no threads: {e}")))
 }
 
-/// The rule that puts [`PausingExec`] below joins that compare every row with every row.
+/// The rule that puts pauses below joins that compare every row with every row.
 #[derive(Debug)]
 pub(super) struct Pauses;
 
 impl PhysicalOptimizerRule for Pauses {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            if !(node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>()) {
-                return Ok(Transformed::no(node));
-            }
-            let inputs =
-                node.children().into_iter().map(|input| Arc::new(PausingExec(Arc::clone(input))) as _).collect();
-            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            node.replace_children(inputs, options).map(Transformed::yes)
-        })
-        .data()
+        Rebatch { name: "PausingExec", batches: in_pieces }
+            .below(plan, |node| node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>())
     }
 
     fn name(&self) -> &'static str {
@@ -100,73 +84,22 @@ impl PhysicalOptimizerRule for Pauses {
     }
 }
 
-/// Its input's rows in pieces, with a pause after each.
-#[derive(Debug)]
-struct PausingExec(Arc<dyn ExecutionPlan>);
-
-impl DisplayAs for PausingExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PausingExec")
-    }
-}
-
-impl ExecutionPlan for PausingExec {
-    fn name(&self) -> &'static str {
-        "PausingExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.0]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self(input))),
-            _ => internal_err!("a pause has one input"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.0.execute(partition, context)?;
-        let pieces = stream::try_unfold((input, None), |(mut input, mut rest)| async move {
-            loop {
-                if let Some(batch) =
-                    rest.take().filter(|batch: &datafusion::arrow::array::RecordBatch| batch.num_rows() > 0)
-                {
-                    tokio::task::yield_now().await;
-                    let length = batch.num_rows().min(PIECE);
-                    let rest = batch.slice(length, batch.num_rows() - length);
-                    return Ok(Some((batch.slice(0, length), (input, Some(rest)))));
-                }
-                rest = input.next().await.transpose()?;
-                if rest.is_none() {
-                    return Ok(None);
-                }
+/// Small pieces, with a pause before each.
+fn in_pieces(batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let schema = batches.schema();
+    let pieces = stream::try_unfold((batches, None), |(mut batches, mut rest): (_, Option<RecordBatch>)| async move {
+        loop {
+            if let Some(batch) = rest.take().filter(|batch| batch.num_rows() > 0) {
+                tokio::task::yield_now().await;
+                let length = batch.num_rows().min(PIECE);
+                let rest = batch.slice(length, batch.num_rows() - length);
+                return Ok(Some((batch.slice(0, length), (batches, Some(rest)))));
             }
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), pieces)))
-    }
+            rest = batches.next().await.transpose()?;
+            if rest.is_none() {
+                return Ok(None);
+            }
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, pieces))
 }
