@@ -16,10 +16,12 @@
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
 //! | `compact_views` | texts copied together, so that sorts of joined ones keep to their memory |
+//! | `beside` | streams that are made in a task of their own |
 //! | `stoppable` | threads for people's statements, and pauses in the joins that need them |
 //! | `diagnose` | DataFusion's errors as ours |
 
 mod adjacent_rows;
+mod beside;
 mod column_names;
 mod compact_views;
 mod diagnose;
@@ -33,7 +35,8 @@ mod sql;
 mod stoppable;
 mod text;
 
-pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, beside, ran_out_of_memory, read_only};
+pub use beside::beside;
+pub use session::{GOLD, JoinPreference, Limits, STAGING, SessionFactory, ran_out_of_memory, read_only};
 pub use sql::{Purpose, plan};
 pub use text::SqlText;
 

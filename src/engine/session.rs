@@ -10,15 +10,13 @@ use datafusion::{
     catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider},
     common::{DataFusionError, config::Dialect},
     execution::{
-        SendableRecordBatchStream, SessionStateBuilder,
+        SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::TrackConsumersPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    physical_plan::stream::RecordBatchReceiverStream,
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
-use futures::StreamExt as _;
 
 use super::{
     adjacent_rows::AdjacentRows, compact_views::CompactViews, memory::SharedPool, redshift, stoppable::Pauses,
@@ -126,21 +124,6 @@ impl SessionFactory {
         options.optimizer.prefer_hash_join = joins == JoinPreference::Hash;
         config
     }
-}
-
-/// Polls a stream in a task of its own, so that what makes its rows works beside what takes them.
-pub fn beside(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let mut receiver = RecordBatchReceiverStream::builder(rows.schema(), 2);
-    let sender = receiver.tx();
-    receiver.spawn(async move {
-        while let Some(batch) = rows.next().await {
-            if sender.send(batch).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    });
-    receiver.build()
 }
 
 /// Refuses everything but reading: no DDL, no DML, no COPY, no SET.

@@ -16,19 +16,17 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan, execute_stream,
         joins::{CrossJoinExec, NestedLoopJoinExec},
-        stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter},
+        stream::RecordBatchStreamAdapter,
     },
 };
 use futures::{StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::rebatch::Rebatch;
+use super::{beside::beside_on, rebatch::Rebatch};
 use crate::error::{Error, Result as SmeltResult};
 
 /// Rows of a piece: with a million rows on the join's other side, about a second's work.
 const PIECE: usize = 256;
-/// Batches of a statement that wait for whoever reads them.
-const AHEAD: usize = 2;
 
 /// Runs a plan on the statements' threads. Dropping the stream stops it.
 ///
@@ -40,20 +38,8 @@ pub(crate) fn execute(
     // Held until the plan has really ended, which is later than when it is dropped.
     held: impl Send + 'static,
 ) -> SmeltResult<SendableRecordBatchStream> {
-    let mut receiver = RecordBatchReceiverStream::builder(plan.schema(), AHEAD);
-    let sender = receiver.tx();
-    let work = async move {
-        let _held = held;
-        let mut rows = execute_stream(plan, context)?;
-        while let Some(batch) = rows.next().await {
-            if sender.send(batch).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    };
-    receiver.spawn_on(work, threads()?.handle());
-    Ok(receiver.build())
+    let schema = plan.schema();
+    Ok(beside_on(threads()?.handle(), schema, held, async move { execute_stream(plan, context) }))
 }
 
 /// One set of threads a process, for as long as it lives.

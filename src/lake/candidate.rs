@@ -234,7 +234,8 @@ impl Candidate {
         match self.lake.put_snapshot(snapshot).await {
             Ok(Put::Created) => {
                 // Whoever slept for so long that the number had expired again is not the next one.
-                if self.lake.snapshots().await?.last() > Some(&snapshot.id) {
+                // Where the store does not tell, it is published: it is there.
+                if self.lake.snapshots().await.is_ok_and(|published| published.last() > Some(&snapshot.id)) {
                     self.lake.delete(&layout::snapshot(snapshot.id)).await?;
                     return Err(self.overtaken());
                 }

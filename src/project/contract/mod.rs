@@ -14,20 +14,19 @@
 //! | property | `aliases` | spellings of a status, from: to | none |
 //! | property | `default` | the text that replaces NULL | none |
 
-use std::{
-    borrow::Borrow,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::Path,
-    sync::LazyLock,
-};
+mod odcs;
+mod quality;
+
+use std::{borrow::Borrow, collections::BTreeMap, fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use smelt_clean::{ColumnSpec, CsvDialect, EntitySpec, Kind};
 
-use super::{Document, escape, files_below, yaml::with_near};
+use self::odcs::{conforms, custom_properties, custom_property};
+pub use self::quality::{QualityRule, RuleCheck, Severity};
+use super::{Document, escape, files_below};
 use crate::error::{Error, Result, SourceFile, nearest};
 
 /// The name of a source entity, such as `orders`.
@@ -83,17 +82,6 @@ pub struct Freshness {
     pub max_age: chrono::TimeDelta,
 }
 
-/// One rule over the cleaned table, from the contract's `quality` lists.
-#[derive(Debug, Clone)]
-pub struct QualityRule {
-    pub name: String,
-    pub column: Option<String>,
-    pub check: RuleCheck,
-    pub severity: Severity,
-    /// Where the contract says it, in bytes of the file.
-    pub span: std::ops::Range<usize>,
-}
-
 /// An entity whose rows wait for a row of another, as items do for their order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,28 +89,6 @@ pub struct WaitsFor {
     /// The column that holds the other's key.
     pub column: String,
     pub entity: String,
-}
-
-/// What is counted, and how many are allowed.
-#[derive(Debug, Clone)]
-pub enum RuleCheck {
-    /// Rows whose column is NULL.
-    Nulls { at_most: u64 },
-    /// Rows whose column is neither NULL nor one of the values.
-    OutsideValues { values: Vec<String>, at_most: u64 },
-    /// Rows beyond the first of each value (of the column, or of several).
-    Duplicates { columns: Vec<String>, at_most: u64 },
-    /// Rows of the table.
-    RowCount { at_least: u64, at_most: u64 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Reported; the run publishes.
-    Warn,
-    /// The run does not publish.
-    Error,
 }
 
 impl Contract {
@@ -140,32 +106,6 @@ impl Contract {
 
 /// Bumped when silver would make other rows from the same contract.
 const SILVER_SEMANTICS: u32 = 1;
-
-const ODCS_SCHEMA: &str = include_str!("odcs-v3.1.0.schema.json");
-
-static ODCS: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-    let schema: Value = serde_json::from_str(ODCS_SCHEMA).map_err(|e| e.to_string())?;
-    jsonschema::validator_for(&schema).map_err(|e| e.to_string())
-});
-
-/// The names of all properties that the standard knows, wherever they may stand.
-static ODCS_PROPERTIES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    fn gather(part: &Value, names: &mut BTreeSet<String>) {
-        match part {
-            Value::Object(fields) => {
-                if let Some(Value::Object(properties)) = fields.get("properties") {
-                    names.extend(properties.keys().cloned());
-                }
-                fields.values().for_each(|field| gather(field, names));
-            }
-            Value::Array(items) => items.iter().for_each(|item| gather(item, names)),
-            _ => {}
-        }
-    }
-    let mut names = BTreeSet::new();
-    gather(&serde_json::from_str(ODCS_SCHEMA).unwrap_or_default(), &mut names);
-    names
-});
 
 /// Reads every `*.odcs.yaml` below `folder`.
 pub(super) fn load_all(folder: &Path) -> Result<BTreeMap<EntityName, Contract>> {
@@ -238,7 +178,7 @@ struct WrittenObject {
     #[serde(default)]
     properties: Vec<WrittenColumn>,
     #[serde(default)]
-    quality: Vec<WrittenQuality>,
+    quality: Vec<quality::Written>,
 }
 
 #[derive(Deserialize)]
@@ -256,34 +196,13 @@ struct WrittenColumn {
     #[serde(default = "last")]
     primary_key_position: i64,
     #[serde(default)]
-    quality: Vec<WrittenQuality>,
+    quality: Vec<quality::Written>,
     #[serde(default)]
     logical_type_options: serde_json::Map<String, Value>,
 }
 
 fn last() -> i64 {
     i64::MAX
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WrittenQuality {
-    name: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    metric: Option<String>,
-    severity: Option<String>,
-    #[serde(default)]
-    arguments: serde_json::Map<String, Value>,
-    must_be: Option<f64>,
-    must_be_greater_than: Option<f64>,
-    must_be_greater_or_equal_to: Option<f64>,
-    must_be_less_than: Option<f64>,
-    must_be_less_or_equal_to: Option<f64>,
-    must_be_between: Option<[f64; 2]>,
-    must_not_be: Option<Value>,
-    must_not_be_between: Option<Value>,
-    unit: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -393,14 +312,14 @@ fn read(document: &Document) -> Result<Contract> {
             });
         }
         for (rule, written) in column.quality.iter().enumerate() {
-            match quality_rule(document, &format!("{pointer}/quality/{rule}"), Some(&column.name), written) {
+            match quality::read(document, &format!("{pointer}/quality/{rule}"), Some(&column.name), written) {
                 Ok(rule) => quality.extend(rule),
                 Err(error) => errors.push(error),
             }
         }
     }
     for (rule, written) in object.quality.iter().enumerate() {
-        match quality_rule(document, &format!("/schema/0/quality/{rule}"), None, written) {
+        match quality::read(document, &format!("/schema/0/quality/{rule}"), None, written) {
             Ok(rule) => quality.extend(rule),
             Err(error) => errors.push(error),
         }
@@ -462,68 +381,6 @@ fn read(document: &Document) -> Result<Contract> {
         waits_for: settings.waits_for,
         source: document.file.clone(),
         fingerprint,
-    })
-}
-
-/// Checks the document against the published ODCS schema.
-fn conforms(document: &Document) -> Result<()> {
-    let validator = ODCS.as_ref().map_err(|e| Error::bug(format!("the ODCS schema does not compile: {e}")))?;
-    Error::all(validator.iter_errors(&document.value).map(|violation| {
-        use jsonschema::error::ValidationErrorKind as Violation;
-        let mut pointer = violation.instance_path().to_string();
-        let near = match violation.kind() {
-            Violation::AdditionalProperties { unexpected } | Violation::UnevaluatedProperties { unexpected } => {
-                unexpected.first().and_then(|name| {
-                    pointer = format!("{pointer}/{}", escape(name));
-                    nearest(name, ODCS_PROPERTIES.iter().map(String::as_str))
-                })
-            }
-            Violation::Enum { options } => {
-                let written = violation.instance().as_str();
-                written.and_then(|written| nearest(written, options.as_array()?.iter().filter_map(Value::as_str)))
-            }
-            _ => None,
-        };
-        let error = document
-            .error(&pointer, format!("`{}` is not a valid ODCS v3.1 contract: {violation}", document.file.name()));
-        match near {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
-        }
-    }))
-}
-
-/// Where one of the `customProperties` below `pointer` is, or would be.
-fn custom_property(document: &Document, pointer: &str, name: &str) -> String {
-    let all = format!("{pointer}/customProperties");
-    let list = document.value.pointer(&all).and_then(Value::as_array);
-    match list.and_then(|list| list.iter().position(|item| item["property"] == name)) {
-        Some(index) => format!("{all}/{index}/value"),
-        None => all,
-    }
-}
-
-/// The `customProperties` below `pointer`, as one typed value.
-fn custom_properties<T: serde::de::DeserializeOwned>(document: &Document, pointer: &str) -> Result<T> {
-    let list = document.value.pointer(&format!("{pointer}/customProperties")).and_then(Value::as_array);
-    let mut map = serde_json::Map::new();
-    let mut places = BTreeMap::new();
-    for (index, item) in list.into_iter().flatten().enumerate() {
-        if let (Some(property), Some(value)) = (item["property"].as_str(), item.get("value")) {
-            places.insert(property.to_owned(), format!("{pointer}/customProperties/{index}"));
-            map.insert(property.to_owned(), value.clone());
-        }
-    }
-    serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {
-        let text = e.inner().to_string();
-        let named = e.path().to_string();
-        let property = text
-            .strip_prefix("unknown field `")
-            .and_then(|rest| rest.split('`').next())
-            .or_else(|| named.split(['.', '[']).next())
-            .unwrap_or_default();
-        let place = places.get(property).cloned().unwrap_or_else(|| format!("{pointer}/customProperties"));
-        with_near(document.error(&place, format!("customProperties of `{}`: {text}", document.file.name())), &text)
     })
 }
 
@@ -602,98 +459,6 @@ fn decimal(physical: Option<&str>) -> Option<(u8, i8)> {
     let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
     (1..=38).contains(&precision).then_some(())?;
     (0..=i8::try_from(precision).ok()?).contains(&scale).then_some((precision, scale))
-}
-
-fn quality_rule(
-    document: &Document,
-    pointer: &str,
-    column: Option<&str>,
-    written: &WrittenQuality,
-) -> Result<Option<QualityRule>> {
-    let severity = match written.severity.as_deref() {
-        None | Some("error") => Severity::Error,
-        Some("warn" | "warning") => Severity::Warn,
-        Some("info") => return Ok(None),
-        Some(other) => {
-            return Err(document
-                .error(&format!("{pointer}/severity"), format!("severity `{other}` is not known"))
-                .hint("use `error` (keeps the last snapshot) or `warn`"));
-        }
-    };
-    let Some(metric) = written.metric.as_deref() else {
-        return if written.kind.as_deref() == Some("text") {
-            Ok(None)
-        } else {
-            Err(document
-                .error(pointer, "only library rules (with a `metric`) and text rules are enforced in contracts")
-                .hint("write SQL tests as files in `tests/`"))
-        };
-    };
-    let not_enforced = [
-        ("mustNotBe", written.must_not_be.is_some()),
-        ("mustNotBeBetween", written.must_not_be_between.is_some()),
-        ("unit", written.unit.as_deref().is_some_and(|unit| unit != "rows")),
-    ];
-    if let Some((field, _)) = not_enforced.iter().find(|(_, written)| *written) {
-        return Err(document
-            .error(&format!("{pointer}/{field}"), format!("`{field}` is not enforced, and no rule is only decoration"))
-            .hint("say it with `mustBe`, `mustBeBetween` and the like, in rows; or as SQL in `tests/`"));
-    }
-    let whole = |number: f64| number.max(0.0) as u64;
-    let at_least = written
-        .must_be_greater_or_equal_to
-        .map(whole)
-        .or_else(|| written.must_be_greater_than.map(|number| whole(number.floor() + 1.0)))
-        .or_else(|| written.must_be_between.map(|[from, _]| whole(from)))
-        .or_else(|| written.must_be.map(whole));
-    let at_most = written
-        .must_be_less_or_equal_to
-        .map(whole)
-        .or_else(|| written.must_be_less_than.map(|number| whole(number.ceil() - 1.0)))
-        .or_else(|| written.must_be_between.map(|[_, to]| whole(to)))
-        .or_else(|| written.must_be.map(whole));
-    let need_column =
-        || column.map(str::to_owned).ok_or_else(|| document.error(pointer, format!("`{metric}` belongs to a column")));
-    let texts = |name: &str| -> Vec<String> {
-        written
-            .arguments
-            .get(name)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect()
-    };
-    let check = match metric {
-        "nullValues" | "missingValues" => {
-            need_column()?;
-            RuleCheck::Nulls { at_most: at_most.unwrap_or(0) }
-        }
-        "invalidValues" => {
-            need_column()?;
-            let values = texts("validValues");
-            if values.is_empty() {
-                return Err(document
-                    .error(pointer, "`invalidValues` needs the valid ones")
-                    .hint("write `arguments: {validValues: [a, b]}`"));
-            }
-            RuleCheck::OutsideValues { values, at_most: at_most.unwrap_or(0) }
-        }
-        "duplicateValues" => {
-            let mut columns = texts("properties");
-            if columns.is_empty() {
-                columns.push(need_column()?);
-            }
-            RuleCheck::Duplicates { columns, at_most: at_most.unwrap_or(0) }
-        }
-        "rowCount" => RuleCheck::RowCount { at_least: at_least.unwrap_or(0), at_most: at_most.unwrap_or(u64::MAX) },
-        other => return Err(document.error(pointer, format!("metric `{other}` is not known"))),
-    };
-    let name = written.name.clone().unwrap_or_else(|| match column {
-        Some(column) => format!("{column}_{metric}"),
-        None => metric.to_owned(),
-    });
-    Ok(Some(QualityRule { name, column: column.map(str::to_owned), check, severity, span: document.span(pointer) }))
 }
 
 fn freshness(document: &Document, slas: &[Sla]) -> Result<Option<Freshness>> {
