@@ -9,6 +9,7 @@
 //! | [`silver`] | contracts clean them: parse, standardise, validate, deduplicate, upsert |
 //! | [`gold`] | models make the star schema |
 //! | [`quality`] | the rules of contracts and models, as queries |
+//! | [`planner`] | how a model follows the changes of its inputs |
 //! | [`run`] | from what is new to one published snapshot: plan, execute, audit, publish |
 //! | [`query`], [`shell`], [`serve`] | questions: on the command line, typed, over the wire |
 //! | [`cli`] | the commands |
@@ -21,6 +22,7 @@ pub mod project;
 pub mod bronze;
 pub mod silver;
 pub mod gold;
+pub mod planner;
 pub mod quality;
 pub mod run;
 pub mod query;

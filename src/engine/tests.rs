@@ -62,7 +62,6 @@ async fn expressions_mean_what_redshift_means() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
 /// DataFusion's function of a name is gone, not hidden: it does not come back in sessions made from others.
 #[tokio::test]
 async fn functions_keep_their_meaning_in_sessions_made_from_others() {
@@ -75,6 +74,7 @@ async fn functions_keep_their_meaning_in_sessions_made_from_others() {
     }
 }
 
+/// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
 fn scattered(seed: u64, rows: u64) -> String {
     let mut state = seed;
     let mut next = |below: u64| {

@@ -118,6 +118,32 @@ async fn a_run_that_wakes_after_another_has_published_fails_and_leaves_nothing()
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
+/// Proves that a free number is not enough to publish: a run that sleeps until the snapshot in its place
+/// has been published by another, followed by a newer one, and expired, finds the number free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_wakes_after_its_number_has_expired_fails_and_leaves_nothing() {
+    let undisturbed = Undisturbed::shared();
+    let site = undisturbed.about_to_run(WORKED).await;
+    let gate = Arc::new(Gate::before_class("Put snapshot"));
+    let running = stopped(&site, &gate).await.unwrap();
+    site.outlast_lease();
+    let other = site.process();
+    let overtaken = other.run().await.unwrap().snapshot.unwrap();
+    other.ingest(NEXT).await.unwrap();
+    other.run().await.unwrap();
+    other.collect(KEEP_ONE).await.unwrap();
+    let published = other.see_newest().await.unwrap();
+    assert!(other.lake.snapshot(overtaken).await.is_err(), "snapshot {overtaken} has expired");
+    let files_of_others = site.files();
+
+    gate.open();
+    publishes_nothing(running.ended().await).unwrap();
+    let left: Vec<_> = site.files().difference(&files_of_others).cloned().collect();
+    assert!(left.iter().all(|file| file.starts_with("_smelt/lease")), "it left {left:?}");
+    other.see_newest().await.unwrap().same_as(&published).unwrap();
+    other.see_newest().await.unwrap().same_as(&undisturbed.after[NEXT].seen).unwrap();
+}
+
 /// Proves the other order: a run whose lease was taken over, but that wakes before the other publishes,
 /// may still publish; then the other conflicts, wherever it stood.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,220 @@
+//! Small plans that the planner is made of. Columns keep their qualified names and their types, so
+//! that whatever stood above a replaced plan still fits.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use datafusion::{
+    common::{
+        Column, DFSchema, NullEquality, Result, ScalarValue,
+        tree_node::{Transformed, TransformedResult, TreeNode},
+    },
+    logical_expr::{
+        BinaryExpr, Case, Cast, Distinct, EmptyRelation, Expr, ExprSchemable, Filter, Join, JoinConstraint, JoinType,
+        Limit, LogicalPlan, Operator, Projection, TryCast, Union, lit,
+        utils::{conjunction, split_conjunction},
+    },
+};
+
+/// The column at a position.
+pub(super) fn column(schema: &DFSchema, position: usize) -> Expr {
+    Expr::Column(Column::from(schema.qualified_field(position)))
+}
+
+/// The positions of the columns that an expression reads.
+pub(super) fn reads(expr: &Expr, schema: &DFSchema) -> BTreeSet<usize> {
+    expr.column_refs().into_iter().filter_map(|column| schema.maybe_index_of_column(column)).collect()
+}
+
+/// The position of the column that an expression is, if it is no more than one.
+pub(super) fn position(expr: &Expr, schema: &DFSchema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => position(&alias.expr, schema),
+        _ => None,
+    }
+}
+
+/// An expression below its alias.
+pub(super) fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
+    }
+}
+
+/// Projects to columns that are called as those of `schema`.
+pub(super) fn as_columns(plan: LogicalPlan, exprs: Vec<Expr>, schema: &DFSchema) -> Result<LogicalPlan> {
+    let named = std::iter::zip(exprs, schema.iter()).map(|(expr, (qualifier, field))| {
+        let is_it = matches!(&expr, Expr::Column(column) if column.relation.as_ref() == qualifier && column.name == *field.name());
+        if is_it { expr } else { expr.unalias().alias_qualified(qualifier.cloned(), field.name()) }
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(named.collect(), Arc::new(plan))?))
+}
+
+/// The same columns, by position, called as those of `schema`.
+pub(super) fn renamed(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    if plan.schema().columns() == schema.columns() {
+        return Ok(plan);
+    }
+    let exprs = (0..schema.fields().len()).map(|position| column(plan.schema(), position)).collect();
+    as_columns(plan, exprs, schema)
+}
+
+/// The columns of `schema`: those that the plan has, and NULL for the rest.
+pub(super) fn padded(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    if plan.schema().columns() == schema.columns() {
+        return Ok(plan);
+    }
+    let exprs = schema
+        .columns()
+        .into_iter()
+        .enumerate()
+        .map(|(place, column)| {
+            if plan.schema().has_column(&column) { Ok(Expr::Column(column)) } else { null(schema, place) }
+        })
+        .collect::<Result<_>>()?;
+    as_columns(plan, exprs, schema)
+}
+
+/// NULL of a column's type.
+pub(super) fn null(schema: &DFSchema, position: usize) -> Result<Expr> {
+    Ok(lit(ScalarValue::try_from(schema.field(position).data_type())?))
+}
+
+/// One row of NULLs.
+pub(super) fn one_row(schema: &DFSchema) -> Result<LogicalPlan> {
+    let row = LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: true,
+        schema: Arc::new(DFSchema::empty()),
+    });
+    padded(row, schema)
+}
+
+pub(super) fn distinct(plan: LogicalPlan) -> LogicalPlan {
+    LogicalPlan::Distinct(Distinct::All(Arc::new(plan)))
+}
+
+/// At most one row.
+pub(super) fn at_most_one(plan: LogicalPlan) -> LogicalPlan {
+    LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(1_i64))), input: Arc::new(plan) })
+}
+
+pub(super) fn filtered(plan: LogicalPlan, conjuncts: Vec<Expr>) -> Result<LogicalPlan> {
+    Ok(match conjunction(conjuncts) {
+        Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?),
+        None => plan,
+    })
+}
+
+/// All rows of several plans, called as the columns of `schema`.
+pub(super) fn union(mut plans: Vec<LogicalPlan>, schema: &DFSchema) -> Result<LogicalPlan> {
+    if plans.len() == 1
+        && let Some(only) = plans.pop()
+    {
+        return renamed(only, schema);
+    }
+    // A union drops qualifiers, so that columns of one name would be told apart no more.
+    let numbered = plans.into_iter().map(|plan| {
+        let columns = (0..schema.fields().len()).map(|place| column(plan.schema(), place).alias(format!("u{place}")));
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(plan))?)))
+    });
+    renamed(LogicalPlan::Union(Union::try_new_with_loose_types(numbered.collect::<Result<_>>()?)?), schema)
+}
+
+/// What two sides are matched by.
+#[derive(Debug, Clone)]
+pub(super) struct On {
+    /// Pairs of (left, right) expressions that are equal.
+    pub(super) equal: Vec<(Expr, Expr)>,
+    /// Anything else.
+    pub(super) other: Vec<Expr>,
+    pub(super) nulls: NullEquality,
+}
+
+impl On {
+    pub(super) fn of(join: &Join) -> Self {
+        Self {
+            equal: join.on.clone(),
+            other: join.filter.iter().flat_map(split_conjunction).cloned().collect(),
+            nulls: join.null_equality,
+        }
+    }
+
+    pub(super) fn turned(&self) -> Self {
+        let equal = self.equal.iter().map(|(left, right)| (right.clone(), left.clone())).collect();
+        Self { equal, other: self.other.clone(), nulls: self.nulls }
+    }
+
+    /// All pairs of expressions that must be equal, also those that stand among the others: columns
+    /// of the left schema first.
+    pub(super) fn equalities(&self, left: &DFSchema, right: &DFSchema) -> Vec<(Expr, Expr)> {
+        let side = |expr: &Expr, schema: &DFSchema| {
+            let columns = expr.column_refs();
+            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
+        };
+        let mut pairs = self.equal.clone();
+        for other in &self.other {
+            if let Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: two }) = other {
+                if side(one, left) && side(two, right) {
+                    pairs.push((one.as_ref().clone(), two.as_ref().clone()));
+                } else if side(two, left) && side(one, right) {
+                    pairs.push((two.as_ref().clone(), one.as_ref().clone()));
+                }
+            }
+        }
+        pairs
+    }
+
+    pub(super) fn join(self, left: LogicalPlan, right: LogicalPlan, join_type: JoinType) -> Result<LogicalPlan> {
+        Ok(LogicalPlan::Join(Join::try_new(
+            Arc::new(left),
+            Arc::new(right),
+            self.equal,
+            conjunction(self.other),
+            join_type,
+            JoinConstraint::On,
+            self.nulls,
+            false,
+        )?))
+    }
+
+    /// Rows of `left` that have a partner; with no condition, all of them if `right` has a row.
+    pub(super) fn semi_join(self, left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
+        if self.equal.is_empty() && self.other.is_empty() {
+            let schema = Arc::clone(left.schema());
+            let exists = Projection::try_new(vec![lit(true).alias("__exists")], Arc::new(right))?;
+            let exists = at_most_one(LogicalPlan::Projection(exists));
+            return padded(self.join(left, exists, JoinType::Inner)?, &schema);
+        }
+        self.join(left, right, JoinType::LeftSemi)
+    }
+}
+
+/// An expression that gives the same where the model's gives a value, and fails nowhere: it meets
+/// rows that the model's never meets.
+pub(super) fn unfailing(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.clone()
+        .transform_up(|part| {
+            Ok(match part {
+                Expr::Cast(Cast { expr, field }) => Transformed::yes(Expr::TryCast(TryCast { expr, field })),
+                Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right }) => {
+                    let data_type = right.get_type(schema)?;
+                    let zero = ScalarValue::new_zero(&data_type)?;
+                    let nothing = ScalarValue::try_from(&data_type)?;
+                    let by_zero = Expr::BinaryExpr(BinaryExpr {
+                        left: right.clone(),
+                        op: Operator::Eq,
+                        right: Box::new(lit(zero)),
+                    });
+                    let guarded = Expr::Case(Case {
+                        expr: None,
+                        when_then_expr: vec![(Box::new(by_zero), Box::new(lit(nothing)))],
+                        else_expr: Some(right),
+                    });
+                    Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right: Box::new(guarded) }))
+                }
+                other => Transformed::no(other),
+            })
+        })
+        .data()
+}

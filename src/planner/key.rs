@@ -1,0 +1,77 @@
+//! The choice of the rebuild key.
+//!
+//! Any output columns may be K that read nothing derived. The best restrict the most tables; among
+//! those a unique key of the model is finest, the smallest first; then columns that identify
+//! something (keys of tables, columns that are joined, grouped or partitioned by); then all of them.
+
+use std::collections::BTreeSet;
+
+use datafusion::{
+    common::Result,
+    logical_expr::LogicalPlan,
+};
+
+use super::{
+    Whole,
+    columns::{On, position},
+    restrict::reached,
+    shape::{Node, kept_groups, partition_columns},
+};
+use crate::gold::unique_keys;
+
+/// Positions of output columns, in ascending order.
+pub(super) fn choose(root: &Node) -> Result<std::result::Result<Vec<usize>, Whole>> {
+    let legal: BTreeSet<usize> = (0..root.derived.len()).filter(|place| !root.derived[*place]).collect();
+    if legal.is_empty() {
+        return Ok(Err(Whole::NoKey));
+    }
+    let unique: Vec<BTreeSet<usize>> =
+        unique_keys(&root.plan).into_iter().filter(|key| !key.is_empty() && key.is_subset(&legal)).collect();
+    let identifying: BTreeSet<usize> = legal.iter().copied().filter(|place| identifies(root, *place)).collect();
+    let mut candidates: Vec<(u8, BTreeSet<usize>)> = unique.into_iter().map(|key| (0, key)).collect();
+    candidates.extend(identifying.iter().map(|place| (1, BTreeSet::from([*place]))));
+    candidates.push((1, identifying));
+    candidates.push((2, legal.clone()));
+    candidates.extend(legal.iter().map(|place| (3, BTreeSet::from([*place]))));
+    let all = root.occurrences.len();
+    let judged = candidates.into_iter().filter(|(_, key)| !key.is_empty()).map(|(class, key)| {
+        let key: Vec<usize> = key.into_iter().collect();
+        let left_whole = all - reached(root, &key).len();
+        (left_whole, class, key.len(), key)
+    });
+    match judged.min() {
+        Some((left_whole, ..)) if left_whole == all && all > 0 => Ok(Err(Whole::NothingRestricted)),
+        Some((.., key)) => Ok(Ok(key)),
+        None => Ok(Err(Whole::NoKey)),
+    }
+}
+
+/// Whether an output column says which thing a row is about, rather than something about it.
+fn identifies(node: &Node, place: usize) -> bool {
+    match (&node.plan, node.inputs.as_slice()) {
+        (LogicalPlan::TableScan(_), _) => unique_keys(&node.plan).iter().any(|key| key.contains(&place)),
+        (LogicalPlan::Projection(projection), [input]) => {
+            position(&projection.expr[place], input.plan.schema()).is_some_and(|place| identifies(input, place))
+        }
+        (LogicalPlan::Aggregate(aggregate), _) => kept_groups(aggregate).get(place).is_some_and(Option::is_some),
+        (LogicalPlan::Window(window), [input]) => {
+            partition_columns(window).contains(&place)
+                || (place < input.derived.len() && identifies(input, place))
+        }
+        (LogicalPlan::Join(join), [left, right]) => {
+            let on = On::of(join).equalities(left.plan.schema(), right.plan.schema());
+            let width = left.derived.len();
+            let joined = |expr, node: &Node, place| position(expr, node.plan.schema()) == Some(place);
+            if place < width {
+                on.iter().any(|(ours, _)| joined(ours, left, place)) || identifies(left, place)
+            } else if place - width < right.derived.len() {
+                on.iter().any(|(_, theirs)| joined(theirs, right, place - width)) || identifies(right, place - width)
+            } else {
+                false
+            }
+        }
+        (LogicalPlan::Union(_), branches) => branches.iter().any(|branch| identifies(branch, place)),
+        (_, [input]) => place < input.derived.len() && identifies(input, place),
+        _ => false,
+    }
+}

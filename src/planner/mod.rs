@@ -1,0 +1,193 @@
+//! The change planner: how a model follows the changes of its inputs.
+//!
+//! In:  a model's analysed plan, and which of its inputs changed.
+//! Out: an [`Incremental`] plan, or the reason why the model has to be computed whole ([`Whole`]).
+//! Rule: pure. Nothing is read and nothing runs here; images of tables are only named ([`Tables`]).
+//!
+//! The incremental plan of a model:
+//!
+//! 1. a *rebuild key* K: some output columns that read no aggregate and no window (`key`);
+//! 2. for each *occurrence* of a changed input, a query for the K that its change may affect: the
+//!    model *relaxed*, so that no condition hides a key whose rows differ (`relax`);
+//! 3. the *fresh rows*: the model *restricted* to those keys, by semi-joins that reach as many of
+//!    its tables as they can (`restrict`);
+//! 4. whoever runs the plan compares fresh with current rows of those keys, as multisets.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `shape` | a plan as a tree in which each table occurrence has a number, and what cannot be planned |
+//! | `relax`, `restrict`, `key` | steps 2, 3 and 1 |
+//! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
+
+mod columns;
+mod key;
+mod relax;
+mod restrict;
+mod shape;
+
+use std::fmt;
+
+use datafusion::{
+    common::{Result as PlanResult, TableReference},
+    logical_expr::LogicalPlan,
+};
+
+pub use restrict::KeySet;
+
+/// Which rows of a changed table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Image {
+    /// The rows that the change took away, as they were.
+    Before,
+    /// The rows that it brought.
+    After,
+}
+
+/// Names the tables that plans read beside the model's own, which are taken as they are now.
+pub trait Tables {
+    /// A scan of one side of a table's change set; columns as the table's.
+    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan>;
+
+    /// A scan of the key set with this number, each row once; columns as the [`KeySet`]'s plan.
+    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan>;
+}
+
+/// How a model follows.
+#[derive(Debug, Clone)]
+pub enum Strategy {
+    Incremental(Box<Incremental>),
+    Whole(Whole),
+}
+
+/// The plan for a model whose affected keys can be told.
+#[derive(Debug, Clone)]
+pub struct Incremental {
+    /// K, as positions in the model's columns, in ascending order.
+    pub key: Vec<usize>,
+    /// The changed inputs, each as often as the model reads it.
+    pub affected: Vec<Affected>,
+    /// To be made in this order; each may read those before it. The first holds the affected keys,
+    /// and its plan is the union of all of [`Self::affected`].
+    pub key_sets: Vec<KeySet>,
+    /// The model's rows with affected keys, as its columns.
+    pub fresh: LogicalPlan,
+    /// The table occurrences, in the order of the plan.
+    pub occurrences: Vec<Occurrence>,
+}
+
+/// The keys that the change of one table occurrence may affect.
+#[derive(Debug, Clone)]
+pub struct Affected {
+    pub occurrence: usize,
+    /// Distinct values of K.
+    pub plan: LogicalPlan,
+}
+
+/// One place where a model reads a table.
+#[derive(Debug, Clone)]
+pub struct Occurrence {
+    pub table: TableReference,
+    pub changed: bool,
+    /// The key sets that restrict what is read of it, with the columns they are matched on; none
+    /// means that it is read whole.
+    pub restricted_by: Vec<Restricted>,
+}
+
+/// A key set that a table occurrence is matched with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restricted {
+    pub key_set: usize,
+    /// Pairs of the table's column and the key set's. Where an expression is matched, its column is not told.
+    pub columns: Vec<(Option<usize>, usize)>,
+}
+
+/// Why a model is computed whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whole {
+    /// Every output column reads an aggregate or a window.
+    NoKey,
+    /// There are keys, but none restricts what is read of any table.
+    NothingRestricted,
+    /// A part of the model that has no keys.
+    Part(Part),
+}
+
+/// Parts of a model that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Limit,
+    NotInNullable,
+    Subquery,
+    DistinctOn,
+    Other(String),
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("every column of it reads an aggregate or a window"),
+            Self::NothingRestricted => f.write_str("its columns say nothing of which input rows they need"),
+            Self::Part(Part::Limit) => f.write_str("LIMIT keeps rows that depend on all others"),
+            Self::Part(Part::NotInNullable) => {
+                f.write_str("NOT IN depends on whether there is a NULL anywhere in its list")
+            }
+            Self::Part(Part::Subquery) => f.write_str("it has a subquery that is no join"),
+            Self::Part(Part::DistinctOn) => f.write_str("DISTINCT ON keeps one row of many"),
+            Self::Part(Part::Other(name)) => write!(f, "it has a part that is not followed: {name}"),
+        }
+    }
+}
+
+impl Whole {
+    /// What to change in the model.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::NoKey => "let it output its GROUP BY or PARTITION BY columns",
+            Self::NothingRestricted => {
+                "let it output the columns that it groups, partitions and joins by, as they are in their tables"
+            }
+            Self::Part(Part::Limit | Part::DistinctOn) => {
+                "use ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) in a subquery, and filter by it"
+            }
+            Self::Part(Part::NotInNullable) => "use NOT EXISTS",
+            Self::Part(Part::Subquery) => "write it as a join with a grouped subquery",
+            Self::Part(Part::Other(_)) => "move it into a model of its own",
+        }
+    }
+}
+
+/// Plans how a model follows when the inputs change that `changed` names.
+///
+/// # Errors
+/// DataFusion's, where a plan cannot be put together: a bug, for every part was valid before.
+pub fn plan(model: &LogicalPlan, changed: &dyn Fn(&TableReference) -> bool, tables: &dyn Tables) -> PlanResult<Strategy> {
+    let model = shape::joined(model.clone())?;
+    let root = match shape::Node::root(&model, changed)? {
+        Ok(root) => root,
+        Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
+    };
+    let key = match key::choose(&root)? {
+        Ok(key) => key,
+        Err(whole) => return Ok(Strategy::Whole(whole)),
+    };
+    let mut affected = Vec::new();
+    for (occurrence, scan) in root.scans().iter().enumerate() {
+        if scan.changed {
+            affected.push(Affected { occurrence, plan: relax::affected_keys(&root, &key, occurrence, tables)? });
+        }
+    }
+    let restricted = restrict::fresh_rows(&root, &key, &affected, tables)?;
+    let scans = root.scans().into_iter().zip(restricted.restricted_by);
+    Ok(Strategy::Incremental(Box::new(Incremental {
+        key,
+        affected,
+        key_sets: restricted.key_sets,
+        fresh: restricted.fresh,
+        occurrences: scans
+            .map(|(scan, restricted_by)| Occurrence { table: scan.table, changed: scan.changed, restricted_by })
+            .collect(),
+    })))
+}
+
+#[cfg(test)]
+mod tests;

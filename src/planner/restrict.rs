@@ -1,0 +1,486 @@
+//! The model restricted to some keys: what it reads of its tables is cut down by semi-joins.
+//!
+//! The rule that every operator keeps: of its rows whose restricting columns are among the keys it
+//! has exactly those of the model; other rows may be there or not, and may be wrong. So the last
+//! step matches the result with the keys once more.
+//!
+//! Keys reach a table through columns that an operator passes on: group columns below an aggregate,
+//! partition columns below a window, any column elsewhere. They never reach the nullable side of an
+//! outer join: there a missing row would look like an absent partner. What reaches a join's other side, nullable
+//! or not, are the join columns of the side that is restricted already.
+
+use std::collections::BTreeSet;
+
+use datafusion::{
+    common::{
+        DFSchema, NullEquality, Result,
+        tree_node::{Transformed, TransformedResult, TreeNode},
+    },
+    logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, Projection},
+};
+
+use super::{
+    Affected, Restricted, Tables,
+    columns::{On, column, distinct, position, reads, union},
+    shape::{Node, kept_groups, partition_columns},
+};
+
+/// Distinct values that tables are matched with.
+#[derive(Debug, Clone)]
+pub struct KeySet {
+    pub number: usize,
+    /// Gives each value once. Reads key sets with smaller numbers only.
+    pub plan: LogicalPlan,
+}
+
+/// What [`fresh_rows`] gives.
+pub(super) struct FreshRows {
+    pub(super) fresh: LogicalPlan,
+    pub(super) key_sets: Vec<KeySet>,
+    /// By table occurrence.
+    pub(super) restricted_by: Vec<Vec<Restricted>>,
+}
+
+/// The rows of the model that have an affected key.
+pub(super) fn fresh_rows(
+    root: &Node,
+    key: &[usize],
+    affected: &[Affected],
+    tables: &dyn Tables,
+) -> Result<FreshRows> {
+    let schema = root.plan.schema();
+    let columns: Vec<Expr> = key.iter().map(|&place| column(schema, place)).collect();
+    let named = LogicalPlan::Projection(Projection::try_new(columns.clone(), root.plan.clone().into())?);
+    let affected: Vec<LogicalPlan> = affected.iter().map(|affected| affected.plan.clone()).collect();
+    // With no change there are no keys: a plan of that shape is still wanted, to be looked at.
+    let keys = if affected.is_empty() { distinct(named) } else { distinct(union(affected, named.schema())?) };
+    let mut restrict = Restrict::new(root.occurrences.len(), tables);
+    restrict.key_sets.push(KeySet { number: 0, plan: keys });
+    let of_keys = Keys { set: 0, columns: (0..key.len()).collect() };
+    let by = Restriction { exprs: columns, keys: of_keys, nulls: NullEquality::NullEqualsNull };
+    let restricted = restrict.node(root, vec![by.clone()])?;
+    let fresh = restrict.matched(restricted, &by)?;
+    Ok(FreshRows { fresh, key_sets: restrict.key_sets, restricted_by: restrict.restricted_by })
+}
+
+/// The table occurrences that keys in these columns would reach, without making any plan.
+pub(super) fn reached(root: &Node, key: &[usize]) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let exprs = key.iter().map(|&place| column(root.plan.schema(), place)).collect();
+    reach(root, vec![exprs], &mut reached);
+    reached
+}
+
+/// Some columns of a key set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Keys {
+    set: usize,
+    columns: Vec<usize>,
+}
+
+/// An operator's rows are wanted only where these expressions are together among the keys.
+#[derive(Debug, Clone)]
+struct Restriction {
+    exprs: Vec<Expr>,
+    keys: Keys,
+    nulls: NullEquality,
+}
+
+impl Restriction {
+    /// The part of it whose expressions `map` knows, as it gives them.
+    fn mapped(&self, map: impl Fn(&Expr) -> Option<Expr>) -> Option<Self> {
+        let (mut exprs, mut columns) = (Vec::new(), Vec::new());
+        for (expr, column) in std::iter::zip(&self.exprs, &self.keys.columns) {
+            if let Some(expr) = map(expr) {
+                exprs.push(expr);
+                columns.push(*column);
+            }
+        }
+        let keys = Keys { set: self.keys.set, columns };
+        (!exprs.is_empty()).then_some(Self { exprs, keys, nulls: self.nulls })
+    }
+
+    /// All of it, or nothing.
+    fn mapped_whole(&self, map: impl Fn(&Expr) -> Option<Expr>) -> Option<Self> {
+        self.mapped(map).filter(|mapped| mapped.exprs.len() == self.exprs.len())
+    }
+}
+
+struct Restrict<'a> {
+    tables: &'a dyn Tables,
+    key_sets: Vec<KeySet>,
+    restricted_by: Vec<Vec<Restricted>>,
+    /// Tells apart the places where key sets are read.
+    uses: usize,
+}
+
+impl<'a> Restrict<'a> {
+    fn new(occurrences: usize, tables: &'a dyn Tables) -> Self {
+        Self { tables, key_sets: Vec::new(), restricted_by: vec![Vec::new(); occurrences], uses: 0 }
+    }
+
+    /// The operator's plan, restricted.
+    fn node(&mut self, node: &Node, by: Vec<Restriction>) -> Result<LogicalPlan> {
+        if by.is_empty() {
+            return Ok(node.plan.clone());
+        }
+        match (&node.plan, node.inputs.as_slice()) {
+            (LogicalPlan::TableScan(_), _) => {
+                let mut plan = node.plan.clone();
+                for by in &by {
+                    let columns = std::iter::zip(&by.exprs, &by.keys.columns);
+                    let columns = columns.map(|(expr, key)| (position(expr, plan.schema()), *key)).collect();
+                    self.restricted_by[node.occurrences.start].push(Restricted { key_set: by.keys.set, columns });
+                    plan = self.matched(plan, by)?;
+                }
+                Ok(plan)
+            }
+            (LogicalPlan::Join(join), [left, right]) => self.join(node, join, left, right, by),
+            (LogicalPlan::Union(_), branches) => {
+                let schema = node.plan.schema();
+                let branches = branches.iter().map(|branch| {
+                    let by = by.iter().filter_map(|by| by.mapped(|expr| below(node, branch, expr))).collect();
+                    self.node(branch, by)
+                });
+                union(branches.collect::<Result<_>>()?, schema)
+            }
+            (_, [input]) => {
+                let by: Vec<_> = by.iter().filter_map(|by| by.mapped(|expr| below(node, input, expr))).collect();
+                if by.is_empty() {
+                    return Ok(node.plan.clone());
+                }
+                let input = self.node(input, by)?;
+                node.plan.with_new_exprs(node.plan.expressions(), vec![input])
+            }
+            _ => Ok(node.plan.clone()),
+        }
+    }
+
+    fn join(
+        &mut self,
+        node: &Node,
+        join: &Join,
+        left: &Node,
+        right: &Node,
+        by: Vec<Restriction>,
+    ) -> Result<LogicalPlan> {
+        let sides = Sides::of(join, left, right);
+        let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
+        for by in &by {
+            let (to_left, to_right) = sides.down(by);
+            of_left.extend(to_left);
+            of_right.extend(to_right);
+        }
+        let restricts = |node: &Node, by: &[Restriction]| by.iter().any(|by| reaches(node, &by.exprs));
+        // The side that the keys reach first is made first; its join columns restrict the other.
+        let left_leads = sides.left_may_lead && restricts(left, &of_left);
+        let right_leads = !left_leads && sides.right_may_lead && restricts(right, &of_right);
+        if left_leads {
+            let left_plan = self.node(left, of_left)?;
+            if !sides.linked(&of_right, false) {
+                of_right.extend(self.derived(&left_plan, &sides.pairs(false), right, join.null_equality)?);
+            }
+            let right_plan = self.node(right, of_right)?;
+            return rejoined(node, left_plan, right_plan);
+        }
+        if right_leads {
+            let right_plan = self.node(right, of_right)?;
+            if !sides.linked(&of_left, true) {
+                of_left.extend(self.derived(&right_plan, &sides.pairs(true), left, join.null_equality)?);
+            }
+            let left_plan = self.node(left, of_left)?;
+            return rejoined(node, left_plan, right_plan);
+        }
+        let (left_plan, right_plan) = (self.node(left, of_left)?, self.node(right, of_right)?);
+        rejoined(node, left_plan, right_plan)
+    }
+
+    /// The join columns of a restricted side, as a restriction of the other; none where that would
+    /// reach no table.
+    fn derived(
+        &mut self,
+        restricted: &LogicalPlan,
+        pairs: &[(Expr, Expr)],
+        other: &Node,
+        nulls: NullEquality,
+    ) -> Result<Option<Restriction>> {
+        let pairs: Vec<&(Expr, Expr)> =
+            pairs.iter().filter(|(_, theirs)| reaches(other, std::slice::from_ref(theirs))).collect();
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let ours: Vec<Expr> = pairs.iter().map(|(ours, _)| ours.clone()).collect();
+        let (from, ours) = origin(restricted, ours);
+        let named = ours.into_iter().enumerate().map(|(place, expr)| expr.unalias().alias(format!("k{place}")));
+        let plan = distinct(LogicalPlan::Projection(Projection::try_new(named.collect(), from.clone().into())?));
+        let number = self.key_sets.len();
+        let columns = (0..pairs.len()).collect();
+        self.key_sets.push(KeySet { number, plan });
+        let exprs = pairs.into_iter().map(|(_, theirs)| theirs.clone()).collect();
+        Ok(Some(Restriction { exprs, keys: Keys { set: number, columns }, nulls }))
+    }
+
+    /// The rows of a plan that a restriction wants.
+    fn matched(&mut self, plan: LogicalPlan, by: &Restriction) -> Result<LogicalPlan> {
+        let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
+        self.uses += 1;
+        let qualifier = format!("keys_{}", self.uses);
+        let columns = by.keys.columns.iter().map(|&place| {
+            column(keys.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("k{place}"))
+        });
+        let whole = by.keys.columns.len() == keys.schema().fields().len();
+        let keys = LogicalPlan::Projection(Projection::try_new(columns.collect(), keys.clone().into())?);
+        let keys = if whole { keys } else { distinct(keys) };
+        let equal = by.exprs.iter().enumerate().map(|(place, expr)| (expr.clone(), column(keys.schema(), place)));
+        On { equal: equal.collect(), other: Vec::new(), nulls: by.nulls }.semi_join(plan, keys)
+    }
+}
+
+/// A join of the same kind over restricted inputs.
+fn rejoined(node: &Node, left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
+    node.plan.with_new_exprs(node.plan.expressions(), vec![left, right])
+}
+
+/// Whether keys in these expressions would reach a table.
+fn reaches(node: &Node, exprs: &[Expr]) -> bool {
+    let mut reached = BTreeSet::new();
+    reach(node, vec![exprs.to_vec()], &mut reached);
+    !reached.is_empty()
+}
+
+fn reach(node: &Node, by: Vec<Vec<Expr>>, reached: &mut BTreeSet<usize>) {
+    let by: Vec<Vec<Expr>> = by.into_iter().filter(|exprs| !exprs.is_empty()).collect();
+    if by.is_empty() {
+        return;
+    }
+    match (&node.plan, node.inputs.as_slice()) {
+        (LogicalPlan::TableScan(_), _) => {
+            reached.insert(node.occurrences.start);
+        }
+        (LogicalPlan::Join(join), [left, right]) => {
+            let sides = Sides::of(join, left, right);
+            let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
+            for exprs in by {
+                let by = Restriction {
+                    keys: Keys { set: 0, columns: (0..exprs.len()).collect() },
+                    exprs,
+                    nulls: NullEquality::NullEqualsNull,
+                };
+                let (to_left, to_right) = sides.down(&by);
+                of_left.extend(to_left.into_iter().map(|by| by.exprs));
+                of_right.extend(to_right.into_iter().map(|by| by.exprs));
+            }
+            let (mut in_left, mut in_right) = (BTreeSet::new(), BTreeSet::new());
+            reach(left, of_left, &mut in_left);
+            reach(right, of_right, &mut in_right);
+            if sides.left_may_lead && !in_left.is_empty() {
+                reach(right, sides.pairs(false).into_iter().map(|(_, theirs)| vec![theirs]).collect(), &mut in_right);
+            } else if sides.right_may_lead && !in_right.is_empty() {
+                reach(left, sides.pairs(true).into_iter().map(|(_, theirs)| vec![theirs]).collect(), &mut in_left);
+            }
+            reached.extend(in_left);
+            reached.extend(in_right);
+        }
+        (_, inputs) => {
+            for input in inputs {
+                let by = by.iter().map(|exprs| exprs.iter().filter_map(|expr| below(node, input, expr)).collect());
+                reach(input, by.collect(), reached);
+            }
+        }
+    }
+}
+
+/// An expression over an operator's output as one over an input of it, if keys in it may pass.
+fn below(node: &Node, input: &Node, expr: &Expr) -> Option<Expr> {
+    let schema = node.plan.schema();
+    let columns = reads(expr, schema);
+    if columns.is_empty() {
+        return None;
+    }
+    match &node.plan {
+        LogicalPlan::Projection(projection) => replaced(expr, schema, |place| Some(projection.expr[place].clone())),
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) => Some(expr.clone()),
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Distinct(Distinct::All(_)) | LogicalPlan::Union(_) => {
+            replaced(expr, schema, |place| Some(column(input.plan.schema(), place)))
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            let groups = kept_groups(aggregate);
+            replaced(expr, schema, |place| groups.get(place).cloned().flatten())
+        }
+        LogicalPlan::Window(window) => {
+            columns.is_subset(&partition_columns(window)).then(|| expr.clone())
+        }
+        _ => None,
+    }
+    .filter(|expr| !reads(expr, input.plan.schema()).is_empty())
+}
+
+/// Puts expressions in the place of columns; none if one has no expression.
+fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> Option<Expr>) -> Option<Expr> {
+    let mut known = true;
+    let replaced = expr.clone().transform_up(|part| {
+        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+        match schema.maybe_index_of_column(column).and_then(&with) {
+            Some(expr) => Ok(Transformed::yes(expr.unalias())),
+            None => {
+                known = false;
+                Ok(Transformed::no(part))
+            }
+        }
+    });
+    replaced.data().ok().filter(|_| known)
+}
+
+/// What may pass through a join.
+struct Sides<'a> {
+    left: &'a DFSchema,
+    right: &'a DFSchema,
+    equal: Vec<(Expr, Expr)>,
+    /// Keys in columns of a side may restrict it: it is not the nullable one.
+    left_may_lead: bool,
+    right_may_lead: bool,
+    full: bool,
+}
+
+impl<'a> Sides<'a> {
+    fn of(join: &Join, left: &'a Node, right: &'a Node) -> Self {
+        let (left, right) = (left.plan.schema().as_ref(), right.plan.schema().as_ref());
+        Self {
+            left,
+            right,
+            equal: On::of(join).equalities(left, right),
+            left_may_lead: !matches!(join.join_type, JoinType::Right | JoinType::Full),
+            right_may_lead: matches!(join.join_type, JoinType::Inner | JoinType::Right),
+            full: join.join_type == JoinType::Full,
+        }
+    }
+
+    /// Pairs of equal expressions, of the leading side first.
+    fn pairs(&self, right_leads: bool) -> Vec<(Expr, Expr)> {
+        let turn = |(left, right): &(Expr, Expr)| {
+            if right_leads { (right.clone(), left.clone()) } else { (left.clone(), right.clone()) }
+        };
+        self.equal.iter().map(turn).collect()
+    }
+
+    /// Whether a side is restricted by a column that the other side is joined on: then the other's
+    /// rows restrict it already.
+    fn linked(&self, by: &[Restriction], left: bool) -> bool {
+        let joined = |expr: &Expr| self.equal.iter().any(|(ours, theirs)| expr == if left { ours } else { theirs });
+        by.iter().any(|by| by.exprs.iter().all(joined))
+    }
+
+    /// What of a restriction passes to the left and to the right.
+    fn down(&self, by: &Restriction) -> (Vec<Restriction>, Vec<Restriction>) {
+        let own = |expr: &Expr, schema: &DFSchema| {
+            let columns = expr.column_refs();
+            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
+        };
+        if self.full {
+            // Rows of both sides have the coalesced column in common.
+            let shared = |expr: &Expr, right: bool| {
+                let Expr::ScalarFunction(function) = expr else { return None };
+                let [one, other] = function.args.as_slice() else { return None };
+                let pair = self.equal.iter().find(|(ours, theirs)| {
+                    function.name() == "coalesce"
+                        && ((one == ours && other == theirs) || (one == theirs && other == ours))
+                })?;
+                Some(if right { pair.1.clone() } else { pair.0.clone() })
+            };
+            let left = by.mapped_whole(|expr| shared(expr, false));
+            let right = by.mapped_whole(|expr| shared(expr, true));
+            return match (left, right) {
+                (Some(left), Some(right)) => (vec![left], vec![right]),
+                _ => (Vec::new(), Vec::new()),
+            };
+        }
+        let (mut to_left, mut to_right) = (Vec::new(), Vec::new());
+        if self.left_may_lead {
+            to_left.extend(by.mapped(|expr| own(expr, self.left).then(|| expr.clone())));
+            let partner = |expr: &Expr| Some(self.equal.iter().find(|(ours, _)| ours == expr)?.1.clone());
+            to_right.extend(by.mapped_whole(partner));
+        }
+        if self.right_may_lead {
+            to_right.extend(by.mapped(|expr| own(expr, self.right).then(|| expr.clone())));
+            let partner = |expr: &Expr| Some(self.equal.iter().find(|(_, theirs)| theirs == expr)?.0.clone());
+            to_left.extend(by.mapped_whole(partner));
+        }
+        (to_left, to_right)
+    }
+}
+
+/// The lowest plan in which expressions have all their values, so that as little as possible is
+/// computed for them: below a join the side that they come from, as long as that is restricted.
+fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
+    let (mut best, mut best_exprs) = (plan, exprs.clone());
+    let (mut plan, mut exprs) = (plan, exprs);
+    loop {
+        let through = |input: &LogicalPlan, with: &dyn Fn(usize) -> Option<Expr>| {
+            let exprs = exprs.iter().map(|expr| replaced(expr, plan.schema(), with)).collect::<Option<Vec<_>>>()?;
+            exprs.iter().all(|expr| !reads(expr, input.schema()).is_empty()).then_some(exprs)
+        };
+        let same = |input: &LogicalPlan| exprs.iter().all(|expr| {
+            let columns = expr.column_refs();
+            !columns.is_empty() && columns.into_iter().all(|column| input.schema().has_column(column))
+        });
+        let (input, below, cheaper): (&LogicalPlan, Vec<Expr>, bool) = match plan {
+            LogicalPlan::Projection(projection) => {
+                match through(&projection.input, &|place| Some(projection.expr[place].clone())) {
+                    Some(below) => (&projection.input, below, false),
+                    None => break,
+                }
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                match through(&alias.input, &|place| Some(column(alias.input.schema(), place))) {
+                    Some(below) => (&alias.input, below, false),
+                    None => break,
+                }
+            }
+            LogicalPlan::Filter(filter) => (&filter.input, exprs.clone(), false),
+            LogicalPlan::Join(join) if join.join_type == JoinType::LeftSemi && is_keys(&join.right) => break,
+            LogicalPlan::Join(join) => {
+                let left_keeps = !matches!(join.join_type, JoinType::Right | JoinType::Full);
+                let right_keeps = matches!(join.join_type, JoinType::Inner | JoinType::Right);
+                if left_keeps && same(&join.left) && is_restricted(&join.left) {
+                    (&join.left, exprs.clone(), true)
+                } else if right_keeps && same(&join.right) && is_restricted(&join.right) {
+                    (&join.right, exprs.clone(), true)
+                } else {
+                    break;
+                }
+            }
+            LogicalPlan::Aggregate(aggregate) if !aggregate.group_expr.is_empty() => {
+                let groups = kept_groups(aggregate);
+                match through(&aggregate.input, &|place| groups.get(place).cloned().flatten()) {
+                    Some(below) => (&aggregate.input, below, true),
+                    None => break,
+                }
+            }
+            LogicalPlan::Window(window) if same(&window.input) => (&window.input, exprs.clone(), true),
+            LogicalPlan::Distinct(Distinct::All(input)) => match through(input, &|place| Some(column(input.schema(), place))) {
+                Some(below) => (input, below, true),
+                None => break,
+            },
+            _ => break,
+        };
+        if !is_restricted(input) {
+            break;
+        }
+        (plan, exprs) = (input, below);
+        if cheaper {
+            (best, best_exprs) = (plan, exprs.clone());
+        }
+    }
+    (best, best_exprs)
+}
+
+/// Whether a plan is a key set's, as [`Restrict::matched`] reads it.
+fn is_keys(plan: &LogicalPlan) -> bool {
+    plan.schema().iter().all(|(qualifier, _)| qualifier.is_some_and(|qualifier| qualifier.table().starts_with("keys_")))
+}
+
+/// Whether some table in it is matched with keys.
+fn is_restricted(plan: &LogicalPlan) -> bool {
+    let here = matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::LeftSemi && is_keys(&join.right));
+    here || plan.inputs().into_iter().any(is_restricted)
+}

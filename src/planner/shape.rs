@@ -1,0 +1,240 @@
+//! A model's plan as a tree in which each table occurrence has a number, and each column says whether
+//! it reads an aggregate or a window.
+
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
+
+use datafusion::{
+    common::{
+        Result, TableReference,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, Window},
+    optimizer::{
+        Optimizer, OptimizerContext, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+        scalar_subquery_to_join::ScalarSubqueryToJoin,
+    },
+};
+
+use super::{
+    Part,
+    columns::{position, reads, unaliased},
+};
+
+/// Subqueries become joins, which is how they are followed. Nothing else moves.
+pub(super) fn joined(model: LogicalPlan) -> Result<LogicalPlan> {
+    let rules = Optimizer::with_rules(vec![
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+    ]);
+    rules.optimize(model, &OptimizerContext::new().with_max_passes(2), |_, _| {})
+}
+
+/// One place where the model reads a table.
+#[derive(Debug, Clone)]
+pub(super) struct Scan {
+    pub(super) table: TableReference,
+    pub(super) changed: bool,
+}
+
+/// One operator and what is below it.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) plan: LogicalPlan,
+    pub(super) inputs: Vec<Node>,
+    /// The numbers of the table occurrences in it.
+    pub(super) occurrences: Range<usize>,
+    /// By output column: whether it reads an aggregate or a window, so that a change may alter it
+    /// in rows that did not change themselves.
+    pub(super) derived: Vec<bool>,
+    /// Whether any of its tables changed. What reads no changed table is as it was.
+    pub(super) changed: bool,
+    /// Whether it is a table.
+    scan: Option<Scan>,
+}
+
+impl Node {
+    /// The tree of a plan; or the part of it that has no keys.
+    pub(super) fn root(
+        plan: &LogicalPlan,
+        changed: &dyn Fn(&TableReference) -> bool,
+    ) -> Result<std::result::Result<Self, Part>> {
+        Builder { changed, next: 0 }.node(plan)
+    }
+
+    /// The table occurrences by number.
+    pub(super) fn scans(&self) -> Vec<Scan> {
+        fn gather(node: &Node, scans: &mut Vec<Scan>) {
+            scans.extend(node.scan.clone());
+            node.inputs.iter().for_each(|input| gather(input, scans));
+        }
+        let mut scans = Vec::new();
+        gather(self, &mut scans);
+        scans
+    }
+
+    pub(super) fn contains(&self, occurrence: Option<usize>) -> bool {
+        occurrence.is_some_and(|occurrence| self.occurrences.contains(&occurrence))
+    }
+
+    /// Whether an output column may not be told from a changed row alone.
+    pub(super) fn reads_derived(&self, expr: &Expr) -> bool {
+        reads(expr, self.plan.schema()).into_iter().any(|column| self.derived[column])
+    }
+
+    /// Whether some operator in it looks at several rows at a time, so that reading it is costly.
+    pub(super) fn gathers(&self) -> bool {
+        matches!(self.plan, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Distinct(_))
+            || self.inputs.iter().any(Self::gathers)
+    }
+}
+
+struct Builder<'a> {
+    changed: &'a dyn Fn(&TableReference) -> bool,
+    next: usize,
+}
+
+impl Builder<'_> {
+    fn node(&mut self, plan: &LogicalPlan) -> Result<std::result::Result<Node, Part>> {
+        let first = self.next;
+        let mut inputs = Vec::new();
+        for input in plan.inputs() {
+            match self.node(input)? {
+                Ok(node) => inputs.push(node),
+                Err(part) => return Ok(Err(part)),
+            }
+        }
+        let mut scan = None;
+        if let LogicalPlan::TableScan(table) = plan {
+            scan = Some(Scan { table: table.table_name.clone(), changed: (self.changed)(&table.table_name) });
+            self.next += 1;
+        }
+        let changed = scan.as_ref().is_some_and(|scan| scan.changed) || inputs.iter().any(|input| input.changed);
+        let unfollowed = unfollowed(plan)?;
+        let columns = plan.schema().fields().len();
+        let derived = match unfollowed {
+            None => derived(plan, &inputs),
+            // What does not change needs no following.
+            Some(_) if !changed => vec![false; columns],
+            Some(part) => return Ok(Err(part)),
+        };
+        Ok(Ok(Node { plan: plan.clone(), inputs, occurrences: first..self.next, derived, changed, scan }))
+    }
+}
+
+/// The part of an operator that has no keys.
+fn unfollowed(plan: &LogicalPlan) -> Result<Option<Part>> {
+    let mut subquery = false;
+    plan.apply_expressions(|expr| {
+        subquery |= expr.exists(|part| {
+            Ok(matches!(
+                part,
+                Expr::ScalarSubquery(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::SetComparison(_)
+                    | Expr::OuterReferenceColumn(..)
+            ))
+        })?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if subquery {
+        return Ok(Some(Part::Subquery));
+    }
+    Ok(match plan {
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::TableScan(_)
+        | LogicalPlan::EmptyRelation(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => None,
+        LogicalPlan::Join(join) if join.null_aware => Some(Part::NotInNullable),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                Some(Part::Other(join.join_type.to_string()))
+            }
+            _ => None,
+        },
+        LogicalPlan::Distinct(Distinct::On(_)) => Some(Part::DistinctOn),
+        LogicalPlan::Limit(_) => Some(Part::Limit),
+        other => Some(Part::Other(other.display().to_string())),
+    })
+}
+
+fn derived(plan: &LogicalPlan, inputs: &[Node]) -> Vec<bool> {
+    let columns = plan.schema().fields().len();
+    // Nothing that did not change can alter.
+    if !inputs.is_empty() && !inputs.iter().any(|input| input.changed) {
+        return vec![false; columns];
+    }
+    match (plan, inputs) {
+        (LogicalPlan::Projection(projection), [input]) => {
+            projection.expr.iter().map(|expr| input.reads_derived(expr)).collect()
+        }
+        (LogicalPlan::Window(_), [input]) => {
+            let added = columns - input.derived.len();
+            input.derived.iter().copied().chain(std::iter::repeat_n(true, added)).collect()
+        }
+        (LogicalPlan::Aggregate(aggregate), [input]) => {
+            let kept = kept_groups(aggregate);
+            (0..columns)
+                .map(|place| kept.get(place).and_then(Option::as_ref).is_none_or(|expr| input.reads_derived(expr)))
+                .collect()
+        }
+        (LogicalPlan::Join(_), [left, right]) => {
+            let both = left.derived.iter().chain(&right.derived).copied();
+            // A mark reads all of the other side; semi and anti joins have the left columns only.
+            both.take(columns.min(left.derived.len() + right.derived.len()))
+                .chain(std::iter::repeat(true))
+                .take(columns)
+                .enumerate()
+                .map(|(place, derived)| {
+                    derived || (is_mark(plan) && place >= left.derived.len())
+                })
+                .collect()
+        }
+        (LogicalPlan::Union(_), branches) => {
+            (0..columns).map(|place| branches.iter().any(|branch| branch.derived[place])).collect()
+        }
+        (_, [input]) => input.derived.clone(),
+        _ => vec![false; columns],
+    }
+}
+
+pub(super) fn is_mark(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::LeftMark)
+}
+
+/// By output column of an aggregate: the expression that all rows of a group share, whatever the
+/// grouping set; none for aggregates and for columns that a grouping set leaves out.
+pub(super) fn kept_groups(aggregate: &Aggregate) -> Vec<Option<Expr>> {
+    let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() else {
+        return aggregate.group_expr.iter().cloned().map(Some).collect();
+    };
+    let all: Vec<Expr> = sets.distinct_expr().into_iter().cloned().collect();
+    let in_every_set = |expr: &Expr| match sets {
+        GroupingSet::GroupingSets(sets) => sets.iter().all(|set| set.contains(expr)),
+        GroupingSet::Rollup(_) | GroupingSet::Cube(_) => false,
+    };
+    all.into_iter().map(|expr| in_every_set(&expr).then_some(expr)).collect()
+}
+
+/// The columns of a window's input by which all of its functions partition.
+pub(super) fn partition_columns(window: &Window) -> BTreeSet<usize> {
+    let schema = window.input.schema();
+    let mut shared: Option<BTreeSet<usize>> = None;
+    for expr in &window.window_expr {
+        let Expr::WindowFunction(function) = unaliased(expr) else { return BTreeSet::new() };
+        let columns: BTreeSet<usize> =
+            function.params.partition_by.iter().filter_map(|expr| position(expr, schema)).collect();
+        shared = Some(match shared {
+            None => columns,
+            Some(shared) => &shared & &columns,
+        });
+    }
+    shared.unwrap_or_default()
+}
