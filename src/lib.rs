@@ -44,10 +44,27 @@ pub(crate) fn engine_error(failure: datafusion::error::DataFusionError) -> error
         Failure::ResourcesExhausted(_) => {
             (Kind::Unavailable, "raise `memory_limit` in smelt.yml, or free space where temporary files go")
         }
+        Failure::ArrowError(failure, _) if is_about_values(failure) => {
+            (Kind::Data, "a value does not fit what the SQL does with it: guard it with CASE, NULLIF or a test")
+        }
         Failure::ObjectStore(_) | Failure::IoError(_) | Failure::ParquetError(_) => {
             (Kind::Unavailable, "the store or the disk failed: run again, nothing is lost")
         }
         _ => (Kind::Bug, "this should not happen: please report it"),
     };
     Error::new(kind, "the engine could not finish").cause(failure).hint(hint)
+}
+
+/// Whether a computation failed for what was in the rows.
+fn is_about_values(failure: &arrow::error::ArrowError) -> bool {
+    use arrow::error::ArrowError as Failure;
+    matches!(
+        failure,
+        Failure::CastError(_)
+            | Failure::ParseError(_)
+            | Failure::DivideByZero
+            | Failure::ArithmeticOverflow(_)
+            | Failure::ComputeError(_)
+            | Failure::InvalidArgumentError(_)
+    )
 }

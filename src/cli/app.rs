@@ -123,11 +123,11 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Gc(args) => snapshots::gc(args, &global).await,
         Command::Query(args) => {
             let (_opened, warehouse, engine) = questions(&global)?;
-            query::run(args, &*warehouse, engine).await
+            query::run(args, &global, &*warehouse, engine).await
         }
         Command::Export(args) => {
             let (_opened, warehouse, engine) = questions(&global)?;
-            export::run(args, &*warehouse, engine).await
+            export::run(args, &global, &*warehouse, engine).await
         }
         Command::Shell(args) => {
             let (opened, warehouse, engine) = questions(&global)?;

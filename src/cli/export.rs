@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{interrupted, view};
+use super::{context::Global, interrupted, view};
 use crate::{
     error::{Error, Result},
     query::{ExportOptions, PART_BYTES, export},
@@ -39,7 +39,12 @@ pub(super) struct ExportArgs {
 
 /// # Errors
 /// `Input` for an unknown table or a folder that is not empty; `Unavailable` where Ctrl-C stopped it.
-pub(super) async fn run(args: ExportArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    args: ExportArgs,
+    global: &Global,
+    warehouse: &dyn Warehouse,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     let options = ExportOptions {
         folder: args.folder,
         tables: args.tables,
@@ -53,6 +58,9 @@ pub(super) async fn run(args: ExportArgs, warehouse: &dyn Warehouse, engine: Arc
             eprintln!("{:<32} {:>12} rows {:>5} files {:>14} bytes", table.table, table.rows, table.files, table.bytes);
         })
         .await?;
+        if global.json {
+            return global.answer_json(&serde_json::json!({"snapshot": view.snapshot, "tables": tables}));
+        }
         eprintln!("exported {} tables of snapshot {} to {}", tables.len(), view.snapshot, options.folder.display());
         Ok(())
     };

@@ -59,7 +59,11 @@ pub(super) async fn run(args: QuarantineArgs, global: &Global) -> Result<()> {
         None => counts(&opened, global).await,
         Some(Action::List { entity, limit }) => {
             let contract = opened.project.contract(&entity)?;
-            let found = read(&opened, contract, &format!("order by batch, path, position limit {limit}")).await?;
+            let one_more = limit.saturating_add(1);
+            let mut found =
+                read(&opened, contract, &format!("order by batch, path, position limit {one_more}")).await?;
+            let more = found.len() > limit;
+            found.truncate(limit);
             if global.json {
                 return global.answer_json(&found.iter().map(as_json).collect::<Vec<_>>());
             }
@@ -67,7 +71,11 @@ pub(super) async fn run(args: QuarantineArgs, global: &Global) -> Result<()> {
                 .into_iter()
                 .map(|row| vec![row.batch.to_string(), row.path, row.position.to_string(), row.reasons])
                 .collect();
-            global.answer(table(&["batch", "path", "position", "reasons"], &rows));
+            let mut answer = table(&["batch", "path", "position", "reasons"], &rows);
+            if more {
+                answer.push_str(&format!("the first {limit}: `--limit N` shows more\n"));
+            }
+            global.answer(answer);
             Ok(())
         }
         Some(Action::Show { entity, batch, position }) => {

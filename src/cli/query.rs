@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{interrupted, page, view};
+use super::{context::Global, interrupted, page, view};
 use crate::{
     error::{self, Error, Result},
     query::{Format, Layout, NewFile, Questions, only, write},
@@ -51,10 +51,15 @@ pub(super) struct QueryArgs {
 
 /// # Errors
 /// Those of the statement; of the output file; `Unavailable` where Ctrl-C stopped it.
-pub(super) async fn run(args: QueryArgs, warehouse: &dyn Warehouse, engine: Arc<dyn SqlEngine>) -> Result<()> {
+pub(super) async fn run(
+    args: QueryArgs,
+    global: &Global,
+    warehouse: &dyn Warehouse,
+    engine: Arc<dyn SqlEngine>,
+) -> Result<()> {
     let sql = text(&args)?;
     let statement = only(&sql)?;
-    let format = format(&args)?;
+    let format = format(&args, global.json)?;
     let answering = async {
         let questions = Questions::new(view(warehouse, args.at).await?, engine)?;
         let answer = questions.ask(&statement).await.map_err(|error| error.in_statement(&statement))?;
@@ -91,13 +96,14 @@ fn text(args: &QueryArgs) -> Result<String> {
     Ok(sql)
 }
 
-fn format(args: &QueryArgs) -> Result<Format> {
+/// For machines, rows are JSON lines.
+fn format(args: &QueryArgs, json: bool) -> Result<Format> {
     match (args.format, &args.output) {
         (Some(Format::Parquet), None) if io::stdout().is_terminal() => {
             Err(Error::input("Parquet is not for terminals").hint("write it to a file with `-o FILE`"))
         }
         (Some(format), _) => Ok(format),
-        (None, None) => Ok(Format::Table),
+        (None, None) => Ok(if json { Format::Json } else { Format::Table }),
         (None, Some(place)) => Format::of_file(place).ok_or_else(|| {
             Error::input(format!("the name `{}` tells no format", place.display()))
                 .hint("end it in .csv, .jsonl or .parquet, or say `--format`")

@@ -41,6 +41,9 @@ pub(super) struct RebuildArgs {
 
 /// Say what the next run would do, and why (the same as `smelt run --dry-run`).
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt plan
+  smelt plan --json")]
 pub(super) struct PlanArgs {}
 
 pub(super) async fn run(args: RunArgs, global: &Global) -> Result<()> {
@@ -57,6 +60,9 @@ pub(super) async fn rebuild(args: RebuildArgs, global: &Global) -> Result<()> {
 pub(super) async fn plan(global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
     let (_, plan) = opened.workshop().plan(false).await?;
+    if !plan.is_empty() {
+        opened.workshop().rehearse().await?;
+    }
     if global.json {
         return global.answer_json(&as_json(&plan));
     }
@@ -176,6 +182,12 @@ pub(super) fn tell(report: &RunReport) -> String {
                 for (column, records) in &entity.drift {
                     text.push_str(&format!(
                         "drift: {} record(s) of {} have column `{column}`, which the contract does not name (owner: {})\n",
+                        grouped(*records), entity.entity, entity.owner
+                    ));
+                }
+                for (column, records) in &entity.missing {
+                    text.push_str(&format!(
+                        "drift: {} record(s) of {} come from files without column `{column}`, so it is NULL in them (owner: {})\n",
                         grouped(*records), entity.entity, entity.owner
                     ));
                 }

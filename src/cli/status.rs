@@ -18,6 +18,9 @@ use crate::{
 ///
 /// Exit code 3 when a source is stale.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  smelt status
+  smelt status --json")]
 pub(super) struct StatusArgs {}
 
 /// Treat landed batches or files as not yet arrived.
@@ -117,7 +120,7 @@ fn tell(status: &Status) -> String {
     }
     text.push_str(&match (status.pending_batches, status.work) {
         (0, false) => "nothing is pending\n".to_owned(),
-        (0, true) => "definitions changed: `smelt plan` says what the next run does\n".to_owned(),
+        (0, true) => "definitions or holds changed: `smelt plan` says what the next run does\n".to_owned(),
         (batches, _) => format!("{batches} batch(es) with {} records are pending\n", grouped(status.pending_records)),
     });
     for hold in &status.held {

@@ -16,10 +16,54 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     holder: String,
+    /// Which process of which machine it is, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<Process>,
     run: RunId,
     acquired_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     released: bool,
+}
+
+/// A process, told apart from all that came before and will come after.
+///
+/// A killed writer's lease need not run out where its machine can say that it is dead. Should that be
+/// wrong, the publish is still fenced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Process {
+    /// The boot of the machine, and the namespace in which `id` counts.
+    machine: String,
+    id: u32,
+    /// Since boot, in clock ticks: numbers of processes come again.
+    started: u64,
+}
+
+impl Process {
+    fn this() -> Option<Self> {
+        let id = std::process::id();
+        Some(Self { machine: Self::machine()?, id, started: Self::started(id)? })
+    }
+
+    fn is_dead(&self) -> bool {
+        Self::machine().as_ref() == Some(&self.machine) && Self::started(self.id) != Some(self.started)
+    }
+
+    fn machine() -> Option<String> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+        Some(format!("{} {}", boot.trim(), namespace.display()))
+    }
+
+    /// None for a process that is not, or that only waits to be reaped.
+    fn started(id: u32) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name, in parentheses, may hold anything.
+        let (_, after) = text.rsplit_once(')')?;
+        let mut fields = after.split_ascii_whitespace();
+        let state = fields.next()?;
+        (!matches!(state, "Z" | "X")).then_some(())?;
+        fields.nth(18)?.parse().ok()
+    }
 }
 
 /// How to take a lease.
@@ -95,6 +139,7 @@ impl Lake {
             && let Some(record) = self.lease_record(newest).await?
             && !record.released
             && record.expires_at > now
+            && !record.process.as_ref().is_some_and(Process::is_dead)
         {
             return Ok(Err(record));
         }
@@ -102,6 +147,7 @@ impl Lake {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let record = Record {
             holder: format!("process {} on {}", std::process::id(), host()),
+            process: Process::this(),
             run: RunId(format!("{fence:08}-{}", &random[..8])),
             acquired_at: now,
             expires_at: now + TimeDelta::from_std(options.term).unwrap_or(TimeDelta::MAX),
@@ -185,4 +231,27 @@ fn host() -> Arc<str> {
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "this machine".into())
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_is_dead_once_it_has_ended_and_not_before() {
+        let me = Process::this().unwrap();
+        assert!(!me.is_dead());
+        let earlier = Process { started: me.started - 1, ..me.clone() };
+        assert!(earlier.is_dead(), "its number was given to another");
+        let elsewhere = Process { machine: "another".into(), ..earlier };
+        assert!(!elsewhere.is_dead(), "nothing is known of other machines");
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let sleeping = Process { id: child.id(), started: Process::started(child.id()).unwrap(), ..me };
+        assert!(!sleeping.is_dead());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(sleeping.is_dead());
+    }
 }

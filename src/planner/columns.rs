@@ -69,9 +69,11 @@ pub(super) fn padded(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan
         .columns()
         .into_iter()
         .enumerate()
-        .map(|(place, column)| {
-            if plan.schema().has_column(&column) { Ok(Expr::Column(column)) } else { null(schema, place) }
-        })
+        .map(
+            |(place, column)| {
+                if plan.schema().has_column(&column) { Ok(Expr::Column(column)) } else { null(schema, place) }
+            },
+        )
         .collect::<Result<_>>()?;
     as_columns(plan, exprs, schema)
 }
@@ -83,10 +85,7 @@ pub(super) fn null(schema: &DFSchema, position: usize) -> Result<Expr> {
 
 /// One row of NULLs.
 pub(super) fn one_row(schema: &DFSchema) -> Result<LogicalPlan> {
-    let row = LogicalPlan::EmptyRelation(EmptyRelation {
-        produce_one_row: true,
-        schema: Arc::new(DFSchema::empty()),
-    });
+    let row = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) });
     padded(row, schema)
 }
 

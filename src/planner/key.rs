@@ -6,10 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::{
-    common::Result,
-    logical_expr::LogicalPlan,
-};
+use datafusion::logical_expr::LogicalPlan;
 
 use super::{
     Whole,
@@ -20,10 +17,10 @@ use super::{
 use crate::gold::unique_keys;
 
 /// Positions of output columns, in ascending order.
-pub(super) fn choose(root: &Node) -> Result<std::result::Result<Vec<usize>, Whole>> {
+pub(super) fn choose(root: &Node) -> Result<Vec<usize>, Whole> {
     let legal: BTreeSet<usize> = (0..root.derived.len()).filter(|place| !root.derived[*place]).collect();
     if legal.is_empty() {
-        return Ok(Err(Whole::NoKey));
+        return Err(Whole::NoKey);
     }
     let unique: Vec<BTreeSet<usize>> =
         unique_keys(&root.plan).into_iter().filter(|key| !key.is_empty() && key.is_subset(&legal)).collect();
@@ -40,9 +37,9 @@ pub(super) fn choose(root: &Node) -> Result<std::result::Result<Vec<usize>, Whol
         (left_whole, class, key.len(), key)
     });
     match judged.min() {
-        Some((left_whole, ..)) if left_whole == all && all > 0 => Ok(Err(Whole::NothingRestricted)),
-        Some((.., key)) => Ok(Ok(key)),
-        None => Ok(Err(Whole::NoKey)),
+        Some((left_whole, ..)) if left_whole == all && all > 0 => Err(Whole::NothingRestricted),
+        Some((.., key)) => Ok(key),
+        None => Err(Whole::NoKey),
     }
 }
 
@@ -55,8 +52,7 @@ fn identifies(node: &Node, place: usize) -> bool {
         }
         (LogicalPlan::Aggregate(aggregate), _) => kept_groups(aggregate).get(place).is_some_and(Option::is_some),
         (LogicalPlan::Window(window), [input]) => {
-            partition_columns(window).contains(&place)
-                || (place < input.derived.len() && identifies(input, place))
+            partition_columns(window).contains(&place) || (place < input.derived.len() && identifies(input, place))
         }
         (LogicalPlan::Join(join), [left, right]) => {
             let on = On::of(join).equalities(left.plan.schema(), right.plan.schema());

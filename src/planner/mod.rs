@@ -160,13 +160,17 @@ impl Whole {
 ///
 /// # Errors
 /// DataFusion's, where a plan cannot be put together: a bug, for every part was valid before.
-pub fn plan(model: &LogicalPlan, changed: &dyn Fn(&TableReference) -> bool, tables: &dyn Tables) -> PlanResult<Strategy> {
+pub fn plan(
+    model: &LogicalPlan,
+    changed: &dyn Fn(&TableReference) -> bool,
+    tables: &dyn Tables,
+) -> PlanResult<Strategy> {
     let model = shape::joined(model.clone())?;
     let root = match shape::Node::root(&model, changed)? {
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
-    let key = match key::choose(&root)? {
+    let key = match key::choose(&root) {
         Ok(key) => key,
         Err(whole) => return Ok(Strategy::Whole(whole)),
     };

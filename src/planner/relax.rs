@@ -24,19 +24,14 @@ use datafusion::{
 use super::{
     Image, Tables,
     columns::{
-        On, as_columns, at_most_one, column, distinct, filtered, null, one_row, padded, reads, renamed,
-        unfailing, union,
+        On, as_columns, at_most_one, column, distinct, filtered, null, one_row, padded, reads, renamed, unfailing,
+        union,
     },
     shape::{Node, kept_groups, partition_columns},
 };
 
 /// The distinct values of the key columns that a change of one occurrence may affect.
-pub(super) fn affected_keys(
-    root: &Node,
-    key: &[usize],
-    occurrence: usize,
-    tables: &dyn Tables,
-) -> Result<LogicalPlan> {
+pub(super) fn affected_keys(root: &Node, key: &[usize], occurrence: usize, tables: &dyn Tables) -> Result<LogicalPlan> {
     let relaxed = Relax { changed: Some(occurrence), tables }.node(root, &key.iter().copied().collect())?;
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     let projected = LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?);
@@ -82,8 +77,7 @@ impl Relax<'_> {
                 union(images.collect::<Result<_>>()?, schema)
             }
             (LogicalPlan::Projection(projection), [input]) => {
-                let wanted =
-                    |place: usize| needed.contains(&place) && !node.derived[place];
+                let wanted = |place: usize| needed.contains(&place) && !node.derived[place];
                 let below = projection.expr.iter().enumerate().filter(|(place, _)| wanted(*place));
                 let below = below.flat_map(|(_, expr)| reads(expr, input.plan.schema())).collect();
                 let relaxed = self.node(input, &below)?;
@@ -131,7 +125,9 @@ impl Relax<'_> {
                 let branches = branches.map(|branch| self.node(branch, needed)).collect::<Result<_>>()?;
                 union(branches, schema)
             }
-            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => renamed(self.node(input, needed)?, schema),
+            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => {
+                renamed(self.node(input, needed)?, schema)
+            }
             (other, _) => Ok(other.clone()),
         }
     }
@@ -226,8 +222,7 @@ impl Relax<'_> {
         if !self.holds_change(input) {
             return padded(self.node(input, &below)?, schema);
         }
-        let partition: Columns =
-            partition_columns(window).into_iter().filter(|place| !input.derived[*place]).collect();
+        let partition: Columns = partition_columns(window).into_iter().filter(|place| !input.derived[*place]).collect();
         below.extend(&partition);
         let all = Self { changed: None, ..self }.node(input, &below)?;
         let touched = self.node(input, &partition)?;
@@ -240,11 +235,11 @@ impl Relax<'_> {
         } else {
             distinct(LogicalPlan::Projection(Projection::try_new(names, touched.into())?))
         };
-        let equal = partition.iter().enumerate().map(|(index, &place)| {
-            (column(all.schema(), place), column(touched.schema(), index))
-        });
+        let equal = partition
+            .iter()
+            .enumerate()
+            .map(|(index, &place)| (column(all.schema(), place), column(touched.schema(), index)));
         let on = On { equal: equal.collect(), other: Vec::new(), nulls: NullEquality::NullEqualsNull };
         padded(on.semi_join(all, touched)?, schema)
     }
 }
-

@@ -42,12 +42,7 @@ pub(super) struct FreshRows {
 }
 
 /// The rows of the model that have an affected key.
-pub(super) fn fresh_rows(
-    root: &Node,
-    key: &[usize],
-    affected: &[Affected],
-    tables: &dyn Tables,
-) -> Result<FreshRows> {
+pub(super) fn fresh_rows(root: &Node, key: &[usize], affected: &[Affected], tables: &dyn Tables) -> Result<FreshRows> {
     let schema = root.plan.schema();
     let columns: Vec<Expr> = key.iter().map(|&place| column(schema, place)).collect();
     let named = LogicalPlan::Projection(Projection::try_new(columns.clone(), root.plan.clone().into())?);
@@ -225,9 +220,10 @@ impl<'a> Restrict<'a> {
         let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
         self.uses += 1;
         let qualifier = format!("keys_{}", self.uses);
-        let columns = by.keys.columns.iter().map(|&place| {
-            column(keys.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("k{place}"))
-        });
+        let columns =
+            by.keys.columns.iter().map(|&place| {
+                column(keys.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("k{place}"))
+            });
         let whole = by.keys.columns.len() == keys.schema().fields().len();
         let keys = LogicalPlan::Projection(Projection::try_new(columns.collect(), keys.clone().into())?);
         let keys = if whole { keys } else { distinct(keys) };
@@ -307,9 +303,7 @@ fn below(node: &Node, input: &Node, expr: &Expr) -> Option<Expr> {
             let groups = kept_groups(aggregate);
             replaced(expr, schema, |place| groups.get(place).cloned().flatten())
         }
-        LogicalPlan::Window(window) => {
-            columns.is_subset(&partition_columns(window)).then(|| expr.clone())
-        }
+        LogicalPlan::Window(window) => columns.is_subset(&partition_columns(window)).then(|| expr.clone()),
         _ => None,
     }
     .filter(|expr| !reads(expr, input.plan.schema()).is_empty())
@@ -419,10 +413,12 @@ fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
             let exprs = exprs.iter().map(|expr| replaced(expr, plan.schema(), with)).collect::<Option<Vec<_>>>()?;
             exprs.iter().all(|expr| !reads(expr, input.schema()).is_empty()).then_some(exprs)
         };
-        let same = |input: &LogicalPlan| exprs.iter().all(|expr| {
-            let columns = expr.column_refs();
-            !columns.is_empty() && columns.into_iter().all(|column| input.schema().has_column(column))
-        });
+        let same = |input: &LogicalPlan| {
+            exprs.iter().all(|expr| {
+                let columns = expr.column_refs();
+                !columns.is_empty() && columns.into_iter().all(|column| input.schema().has_column(column))
+            })
+        };
         let (input, below, cheaper): (&LogicalPlan, Vec<Expr>, bool) = match plan {
             LogicalPlan::Projection(projection) => {
                 match through(&projection.input, &|place| Some(projection.expr[place].clone())) {
@@ -457,10 +453,12 @@ fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
                 }
             }
             LogicalPlan::Window(window) if same(&window.input) => (&window.input, exprs.clone(), true),
-            LogicalPlan::Distinct(Distinct::All(input)) => match through(input, &|place| Some(column(input.schema(), place))) {
-                Some(below) => (input, below, true),
-                None => break,
-            },
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                match through(input, &|place| Some(column(input.schema(), place))) {
+                    Some(below) => (input, below, true),
+                    None => break,
+                }
+            }
             _ => break,
         };
         if !is_restricted(input) {

@@ -192,9 +192,7 @@ fn derived(plan: &LogicalPlan, inputs: &[Node]) -> Vec<bool> {
                 .chain(std::iter::repeat(true))
                 .take(columns)
                 .enumerate()
-                .map(|(place, derived)| {
-                    derived || (is_mark(plan) && place >= left.derived.len())
-                })
+                .map(|(place, derived)| derived || (is_mark(plan) && place >= left.derived.len()))
                 .collect()
         }
         (LogicalPlan::Union(_), branches) => {

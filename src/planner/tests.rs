@@ -19,7 +19,11 @@ use self::{
 /// How many cases: the size in `SMELT_TEST_SIZE`, or a number of its own for a long search.
 fn cases() -> u32 {
     let long = std::env::var("SMELT_TEST_SIZE").is_ok_and(|size| size == "long");
-    std::env::var("SMELT_PLANNER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(if long { 20_000 } else { 300 })
+    std::env::var("SMELT_PLANNER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(if long {
+        20_000
+    } else {
+        300
+    })
 }
 
 proptest! {

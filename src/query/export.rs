@@ -39,7 +39,7 @@ pub struct ExportOptions {
 }
 
 /// One exported table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Exported {
     pub table: String,
     pub rows: u64,

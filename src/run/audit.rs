@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::EntityReport;
 use crate::{
     error::{Error, Result},
     lake::EntityTotals,
@@ -34,13 +35,22 @@ pub struct CheckResult {
 impl Audited {
     /// # Errors
     /// `Data`, when a rule of severity `error` does not hold.
-    pub fn gate(&self) -> Result<()> {
+    pub fn gate(&self, entities: &[EntityReport]) -> Result<()> {
+        let rejected: Vec<String> = entities
+            .iter()
+            .filter(|entity| entity.quarantined > 0)
+            .map(|entity| format!("{} of {} of `{}`", entity.quarantined, entity.records, entity.entity))
+            .collect();
+        let rejected = match rejected.as_slice() {
+            [] => String::new(),
+            some => format!("; records that this run would put into quarantine: {}", some.join(", ")),
+        };
         let broken = self.failed.iter().filter(|check| check.severity == Severity::Error).map(|check| {
             Error::data(format!(
                 "rule `{}` does not hold: {} row(s) of `{}` break it (owner: {})\n{}",
                 check.rule, check.rows, check.table, check.owner, check.sample
             ))
-            .hint("nothing was published: mend the source or the rule, or keep a batch out with `smelt hold`, and run again")
+            .hint(format!("nothing was published: mend the source or the rule, or keep a batch out with `smelt hold`, and run again{rejected}"))
         });
         Error::all(broken)
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use datafusion::{common::TableReference, prelude::SessionContext};
+use datafusion::{common::TableReference, error::DataFusionError, prelude::SessionContext};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     gold::{self, Model, Models},
     lake::{
         Candidate, ChangeSet, EntityTotals, FileWriter, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot,
-        TableChange, TableName, Zone,
+        TableChange, TableFiles, TableName, Zone,
     },
     project::Project,
     quality::{self, Check},
@@ -60,6 +60,9 @@ pub async fn run(
 ) -> Result<RunReport> {
     let started = Instant::now();
     let (_, planned) = workshop.plan(options.rebuild).await?;
+    if !planned.is_empty() {
+        workshop.rehearse().await?;
+    }
     let mut report = RunReport {
         snapshot: None,
         entities: Vec::new(),
@@ -214,6 +217,7 @@ impl Workshop<'_> {
             late: done.late,
             quarantined: done.quarantined,
             drift: done.drift,
+            missing: done.missing,
             totals: done.totals,
             waiting: None,
             seconds: started.elapsed().as_secs_f64(),
@@ -229,7 +233,7 @@ impl Workshop<'_> {
         for joins in [JoinPreference::Hash, JoinPreference::SortMerge] {
             let context = self.candidate_session(candidate, joins, model.inputs.iter().map(table_of)).await?;
             let planned = gold::plan(&context, model).await?;
-            let mut rows = gold::execute(&context, &planned).await.map_err(engine_error)?;
+            let mut rows = gold::execute(&context, &planned).await.map_err(|e| not_computed(model, e))?;
             let schema = rows.schema();
             let mut writer = FileWriter::table(self.lake, &table, candidate.run(), Arc::clone(&schema));
             let failure = loop {
@@ -248,7 +252,7 @@ impl Workshop<'_> {
                     tracing::info!(model = model.name, "the joins do not fit in memory: running with joins that spill");
                     writer.abandon().await?;
                 }
-                Some(failure) => return Err(engine_error(failure)),
+                Some(failure) => return Err(not_computed(model, failure)),
             }
         }
         let (schema, added) = written.ok_or_else(|| Error::bug("a model was not computed"))?;
@@ -284,10 +288,10 @@ impl Workshop<'_> {
             Ok::<_, Error>(())
         });
         futures::stream::iter(waiting).buffer_unordered(2).try_collect::<()>().await?;
-        report.audit.gate()
+        report.audit.gate(&report.entities)
     }
 
-    fn session(&self, joins: JoinPreference) -> SessionContext {
+    pub(super) fn session(&self, joins: JoinPreference) -> SessionContext {
         let context = self.engine.session(&self.project.settings.name, joins);
         context.register_object_store(&self.lake.url, self.lake.store());
         context
@@ -314,19 +318,23 @@ impl Workshop<'_> {
         let context = self.session(joins);
         for table in tables {
             if let Some(files) = candidate.files(&table).await? {
-                let provider = LakeTable::new(self.lake, self.lake.table_folder(&table), files)
-                    .map_err(engine_error)?
-                    .with_keys(&self.keys(&table));
-                let schema = match table.zone {
-                    Zone::Staging => crate::engine::STAGING,
-                    Zone::Gold => crate::engine::GOLD,
-                };
-                context
-                    .register_table(TableReference::partial(schema, table.name.as_str()), Arc::new(provider))
-                    .map_err(engine_error)?;
+                self.register(&context, &table, files)?;
             }
         }
         Ok(context)
+    }
+
+    pub(super) fn register(&self, context: &SessionContext, table: &TableName, files: TableFiles) -> Result<()> {
+        let provider = LakeTable::new(self.lake, self.lake.table_folder(table), files)
+            .map_err(engine_error)?
+            .with_keys(&self.keys(table));
+        let schema = match table.zone {
+            Zone::Staging => crate::engine::STAGING,
+            Zone::Gold => crate::engine::GOLD,
+        };
+        let name = TableReference::partial(schema, table.name.as_str());
+        context.register_table(name, Arc::new(provider)).map_err(engine_error)?;
+        Ok(())
     }
 
     /// Collects garbage once enough snapshots have expired to be worth a sweep.
@@ -353,6 +361,17 @@ fn table_of(relation: &gold::Relation) -> TableName {
     match relation {
         gold::Relation::Source { table, .. } => TableName::staging(table),
         gold::Relation::Model(name) => TableName::gold(name),
+    }
+}
+
+/// A model's failure, with its name.
+fn not_computed(model: &Model, failure: DataFusionError) -> Error {
+    let failure = engine_error(failure);
+    let file = model.sql.file().name();
+    let error = Error::new(failure.kind(), format!("model `{}` (`{file}`) cannot be computed", model.name));
+    match failure.hint_text() {
+        Some(hint) => error.hint(hint.to_owned()).cause(failure),
+        None => error.cause(failure),
     }
 }
 

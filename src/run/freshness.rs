@@ -13,8 +13,7 @@ use crate::project::{Contract, EntityName};
 pub struct Staleness {
     pub entity: String,
     pub owner: String,
-    /// `None`: nothing ever landed.
-    pub last_landing: Option<DateTime<Utc>>,
+    pub last_landing: DateTime<Utc>,
     #[serde(serialize_with = "as_seconds")]
     pub allowed: TimeDelta,
 }
@@ -23,7 +22,8 @@ fn as_seconds<S: serde::Serializer>(allowed: &TimeDelta, serializer: S) -> Resul
     serializer.serialize_i64(allowed.num_seconds())
 }
 
-/// The stale entities, by the receipts of their landings.
+/// The stale entities, by the receipts of their landings. One of which nothing ever landed has no age:
+/// a new project is not stale.
 pub fn judge_freshness(
     contracts: &BTreeMap<EntityName, Contract>,
     receipts: &BTreeMap<String, DateTime<Utc>>,
@@ -33,9 +33,8 @@ pub fn judge_freshness(
         .values()
         .filter_map(|contract| {
             let allowed = contract.freshness?.max_age;
-            let last_landing = receipts.get(contract.entity.as_str()).copied();
-            let fresh = last_landing.is_some_and(|landing| now - landing <= allowed);
-            (!fresh).then(|| Staleness {
+            let last_landing = *receipts.get(contract.entity.as_str())?;
+            (now - last_landing > allowed).then(|| Staleness {
                 entity: contract.entity.to_string(),
                 owner: contract.owner.clone(),
                 last_landing,

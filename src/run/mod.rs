@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! plan      what would happen, and why: pure, from manifests, holds, definitions and the snapshot
+//! rehearse  every model and rule planned over empty tables: mistakes show before work
 //! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
 //! audit     law 3 always; the contracts' rules and the models' tests
 //! freshness how old the newest landing of each entity is
@@ -16,6 +17,7 @@ mod audit;
 mod execute;
 mod freshness;
 mod plan;
+mod rehearse;
 mod report;
 mod rollback;
 

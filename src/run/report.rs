@@ -35,6 +35,9 @@ pub struct EntityReport {
     pub quarantined: u64,
     /// Columns that the contract does not name, by the records that had them.
     pub drift: BTreeMap<String, u64>,
+    /// Columns that the contract names and a CSV or Parquet file lacks, by the records of such files:
+    /// NULL in their rows.
+    pub missing: BTreeMap<String, u64>,
     /// The running totals after the run.
     pub totals: EntityTotals,
     /// Current rows that name an order that does not exist; `None` for entities without orders.

@@ -39,6 +39,7 @@ pub(super) struct Counts {
     pub(super) late: u64,
     pub(super) newest_version: Option<i64>,
     pub(super) unknown_columns: BTreeMap<String, u64>,
+    pub(super) missing_columns: BTreeMap<String, u64>,
     pub(super) bytes: u64,
 }
 
@@ -50,6 +51,9 @@ impl Counts {
         self.bytes += other.bytes;
         for (column, count) in other.unknown_columns {
             *self.unknown_columns.entry(column).or_default() += count;
+        }
+        for (column, count) in other.missing_columns {
+            *self.missing_columns.entry(column).or_default() += count;
         }
     }
 }
@@ -202,6 +206,9 @@ fn clean(
         let cleaned = cleaner.clean(&block).map_err(|e| Error::bug("a block cannot be cleaned").cause(e))?;
         for (column, count) in cleaned.unknown_columns {
             *counts.unknown_columns.entry(column).or_default() += count;
+        }
+        for (column, count) in cleaned.missing_columns {
+            *counts.missing_columns.entry(column).or_default() += count;
         }
         let versions = cleaned.rows.column(spec.version).as_primitive::<TimestampMicrosecondType>();
         if let Some(seen) = newest_seen {

@@ -85,6 +85,14 @@ impl EntityTables {
             .then(|| key.into_iter().chain([name(&contract.spec.version)]).collect())
     }
 
+    /// The tables that models may read, with their columns.
+    pub fn readable(&self, contract: &Contract) -> Vec<(TableName, SchemaRef)> {
+        let (rows, identity) = table_schemas(contract);
+        let of_rows = [Some(&self.cleaned), self.history.as_ref()].into_iter().flatten();
+        let of_rows = of_rows.map(|table| (table.clone(), Arc::clone(&rows)));
+        of_rows.chain([(self.tombstones.clone(), identity)]).collect()
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &TableName> {
         [&self.cleaned, &self.tombstones, &self.quarantine].into_iter().chain(&self.history)
     }
@@ -101,6 +109,7 @@ pub struct EntityOutcome {
     pub late: u64,
     pub quarantined: u64,
     pub drift: std::collections::BTreeMap<String, u64>,
+    pub missing: std::collections::BTreeMap<String, u64>,
 }
 
 /// Takes an entity's files into the candidate.
@@ -140,6 +149,7 @@ pub async fn run_entity(
         late: counted.counts.late,
         quarantined: counted.quarantined,
         drift: counted.counts.unknown_columns,
+        missing: counted.counts.missing_columns,
     })
 }
 
@@ -231,22 +241,11 @@ impl Step<'_> {
         Ok(self.candidate.base_files(&self.tables.tombstones).await?.is_some_and(|files| files.rows() > 0))
     }
 
-    /// The schemas of the cleaned (and history) table, and of the tombstones.
-    fn schemas(&self) -> (SchemaRef, SchemaRef) {
-        let spec = &self.contract.spec;
-        let rows = clean_files::rows_schema(spec);
-        let project = |columns: Vec<usize>| {
-            Arc::new(Schema::new(columns.into_iter().map(|column| rows.field(column).clone()).collect::<Vec<_>>()))
-        };
-        let identity = spec.key.iter().copied().chain([spec.version]).collect();
-        (project((0..spec.columns.len()).collect()), project(identity))
-    }
-
     /// There is nothing to meet: winners become the tables as they come.
     async fn fill(&mut self, mut winners: Winners) -> Result<(u64, i64)> {
         let lake = self.candidate.lake().clone();
         let run = self.candidate.run().clone();
-        let (rows_schema, identity_schema) = self.schemas();
+        let (rows_schema, identity_schema) = table_schemas(self.contract);
         let spec = &self.contract.spec;
         let row_columns: Vec<usize> = (0..spec.columns.len()).collect();
         let identity: Vec<usize> = spec.key.iter().copied().chain([spec.version]).collect();
@@ -283,7 +282,7 @@ impl Step<'_> {
     async fn meet(&mut self, mut winners: Winners, cleaned: TableFiles) -> Result<(u64, i64)> {
         let lake = self.candidate.lake().clone();
         let run = self.candidate.run().clone();
-        let (rows_schema, identity_schema) = self.schemas();
+        let (rows_schema, identity_schema) = table_schemas(self.contract);
         let there = |files: Option<TableFiles>, schema: &SchemaRef| {
             files.unwrap_or_else(|| TableFiles::empty(Arc::clone(schema)))
         };
@@ -373,6 +372,17 @@ impl Step<'_> {
         }
         Ok(())
     }
+}
+
+/// The schemas of the cleaned (and history) table, and of the tombstones.
+fn table_schemas(contract: &Contract) -> (SchemaRef, SchemaRef) {
+    let spec = &contract.spec;
+    let rows = clean_files::rows_schema(spec);
+    let project = |columns: Vec<usize>| {
+        Arc::new(Schema::new(columns.into_iter().map(|column| rows.field(column).clone()).collect::<Vec<_>>()))
+    };
+    let identity = spec.key.iter().copied().chain([spec.version]).collect();
+    (project((0..spec.columns.len()).collect()), project(identity))
 }
 
 /// Gathers events into chunks of whole keys.

@@ -107,19 +107,17 @@ async fn time_undisturbed(work: Work, undisturbed: &Undisturbed, temporary: &Tem
     started.elapsed()
 }
 
-/// The next ingest and run, once the dead process's lease has run out: by the clock of the test, or by
-/// waiting for it like everybody.
-async fn next_works(site: &Site, undisturbed: &Undisturbed, temporary: &TempDir, patiently: bool) -> Outcome {
+/// The next ingest and run, at once: that the process is dead can be told on its machine.
+async fn next_works(site: &Site, undisturbed: &Undisturbed, temporary: &TempDir, as_program: bool) -> Outcome {
     let process = site.process();
     let killed_on = process.see_newest().await?.id;
     process.ingest(WORKED).await.map_err(|e| told(&e))?;
-    if patiently {
-        let ended = smelt(&project(temporary, site), &["run", "--wait", "2m"]).status().map_err(|e| e.to_string())?;
+    if as_program {
+        let ended = smelt(&project(temporary, site), &["run"]).status().map_err(|e| e.to_string())?;
         if !ended.success() {
             return Err(format!("the next run ends with {ended}"));
         }
     } else {
-        site.outlast_lease();
         process.run().await.map_err(|e| format!("the next run does not work: {}", told(&e)))?;
     }
     let next = process.see_newest().await?;

@@ -93,7 +93,13 @@ pub(super) enum Outcome {
 
 fn schema() -> SchemaRef {
     let number = |name| Field::new(name, DataType::Int64, true);
-    Arc::new(Schema::new(vec![number("n"), number("k"), number("g"), number("v"), Field::new("s", DataType::Utf8View, true)]))
+    Arc::new(Schema::new(vec![
+        number("n"),
+        number("k"),
+        number("g"),
+        number("v"),
+        Field::new("s", DataType::Utf8View, true),
+    ]))
 }
 
 fn rows_of(rows: &[Numbered]) -> RecordBatch {
@@ -223,7 +229,8 @@ pub(super) async fn follow(sql: &str, mut database: Database, batches: &[Batch])
         if let Some(missed) = expected_keys.iter().find(|missed| !keys.contains(missed)) {
             return Err(format!(
                 "key {missed:?} of {:?} changed and is not affected\nbefore {current:?}\nfull   {full:?}\nkeys   {keys:?}\n{}",
-                plan.key, explained(&model, &plan)
+                plan.key,
+                explained(&model, &plan)
             ));
         }
         let mut next: Vec<Shown> =

@@ -219,7 +219,10 @@ impl Writer {
             },
             Relation::Filter(of, by) => {
                 let (of, r) = self.below(of);
-                Query { sql: format!("select * from ({}) as {r} where {}", of.sql, predicate(&of, &r, by)), types: of.types }
+                Query {
+                    sql: format!("select * from ({}) as {r} where {}", of.sql, predicate(&of, &r, by)),
+                    types: of.types,
+                }
             }
             Relation::Project(of, to) => {
                 let (of, r) = self.below(of);
@@ -252,7 +255,10 @@ impl Writer {
                 let on = condition(&left, &l, &right, &r, on, more);
                 let (columns, types) = both(&left, &l, &right, &r);
                 Query {
-                    sql: format!("select {columns} from ({}) as {l} {kind} join ({}) as {r} on {on}", left.sql, right.sql),
+                    sql: format!(
+                        "select {columns} from ({}) as {l} {kind} join ({}) as {r} on {on}",
+                        left.sql, right.sql
+                    ),
                     types,
                 }
             }
@@ -272,8 +278,13 @@ impl Writer {
                 let ((of, l), (list, r)) = (self.below(of), self.below(list));
                 let (ours, theirs) = pair(&of, &list, *ours, *theirs);
                 Query {
-                    sql: format!("select * from ({}) as {l} where {} in (select {} from ({}) as {r})",
-                        of.sql, ours.of(&l), theirs.of(&r), list.sql),
+                    sql: format!(
+                        "select * from ({}) as {l} where {} in (select {} from ({}) as {r})",
+                        of.sql,
+                        ours.of(&l),
+                        theirs.of(&r),
+                        list.sql
+                    ),
                     types: of.types,
                 }
             }
@@ -299,14 +310,18 @@ impl Writer {
             }
             Relation::Global(of, total) => {
                 let ((of, l), (total, r)) = (self.below(of), self.below(total));
-                let counted = total.column(1, Type::Number).map_or("count(*)".into(), |column| format!("max({r}.c{column})"));
+                let counted =
+                    total.column(1, Type::Number).map_or("count(*)".into(), |column| format!("max({r}.c{column})"));
                 let columns: Vec<String> = (0..of.types.len()).map(|place| format!("{l}.c{place}")).collect();
                 let mut types = of.types.clone();
                 types.push(Type::Number);
                 Query {
                     sql: format!(
                         "select {}, (select {counted} from ({}) as {r}) as c{} from ({}) as {l}",
-                        columns.join(", "), total.sql, of.types.len(), of.sql
+                        columns.join(", "),
+                        total.sql,
+                        of.types.len(),
+                        of.sql
                     ),
                     types,
                 }
@@ -316,7 +331,8 @@ impl Writer {
                 let kept = of.types.len().clamp(1, 3);
                 // Without the row number there is something to make distinct.
                 let first = usize::from(of.types.len() > kept);
-                let columns: Vec<String> = (0..kept).map(|place| format!("{r}.c{} as c{place}", place + first)).collect();
+                let columns: Vec<String> =
+                    (0..kept).map(|place| format!("{r}.c{} as c{place}", place + first)).collect();
                 let types = of.types[first..first + kept].to_vec();
                 Query { sql: format!("select distinct {} from ({}) as {r}", columns.join(", "), of.sql), types }
             }
@@ -344,7 +360,10 @@ impl Writer {
                 Query {
                     sql: format!(
                         "select {} from ({}) as {l} {kind} select {} from ({}) as {r}",
-                        numbers(&left, &l, take).join(", "), left.sql, numbers(&right, &r, take).join(", "), right.sql
+                        numbers(&left, &l, take).join(", "),
+                        left.sql,
+                        numbers(&right, &r, take).join(", "),
+                        right.sql
                     ),
                     types: vec![Type::Number; take],
                 }
@@ -384,7 +403,10 @@ impl Writer {
                 let on = condition(&of, &l, &of, &r, on, true);
                 let (columns, types) = both(&of, &l, &of, &r);
                 Query {
-                    sql: format!("with {x} as ({}) select {columns} from {x} as {l} inner join {x} as {r} on {on}", of.sql),
+                    sql: format!(
+                        "with {x} as ({}) select {columns} from {x} as {l} inner join {x} as {r} on {on}",
+                        of.sql
+                    ),
                     types,
                 }
             }
@@ -392,7 +414,8 @@ impl Writer {
                 let ((of, l), (versions, v)) = (self.below(of), self.below(versions));
                 let r = self.alias();
                 let (ours, theirs) = pair(&of, &versions, on.0, on.1);
-                let (Some(at), Some(from)) = (of.column(at.0, Type::Number), versions.column(at.1, Type::Number)) else {
+                let (Some(at), Some(from)) = (of.column(at.0, Type::Number), versions.column(at.1, Type::Number))
+                else {
                     return Query { sql: format!("select * from ({}) as {l}", of.sql), types: of.types };
                 };
                 let width = versions.types.len();
@@ -409,7 +432,9 @@ impl Writer {
                     sql: format!(
                         "select {selected} from ({}) as {l} left join ({inner}) as {r} on {} = {} \
                          and {l}.c{at} >= {r}.c{from} and ({l}.c{at} < {r}.until or {r}.until is null)",
-                        of.sql, ours.of(&l), theirs.of(&r)
+                        of.sql,
+                        ours.of(&l),
+                        theirs.of(&r)
                     ),
                     types,
                 }

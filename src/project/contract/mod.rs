@@ -205,10 +205,10 @@ fn last() -> i64 {
     i64::MAX
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ObjectSettings {
-    #[serde(default)]
+    #[serde(default = "empty_text")]
     null_texts: Vec<String>,
     version: Option<String>,
     #[serde(default)]
@@ -224,6 +224,10 @@ struct CsvSettings {
     delimiter: char,
     #[serde(default = "quote")]
     quote: char,
+}
+
+fn empty_text() -> Vec<String> {
+    vec![String::new()]
 }
 
 fn comma() -> char {
@@ -345,7 +349,11 @@ fn read(document: &Document) -> Result<Contract> {
     let version = position(
         settings.version.as_deref().unwrap_or("updated_at"),
         &custom_property(document, "/schema/0", "version"),
-    )?;
+    )
+    .map_err(|error| match settings.version {
+        None => error.hint("name the timestamp that orders the versions of a key: `{property: version, value: ...}` in the schema's customProperties"),
+        Some(_) => error,
+    })?;
     if columns[version].kind != Kind::Timestamp {
         return Err(document.error(
             &format!("/schema/0/properties/{version}"),

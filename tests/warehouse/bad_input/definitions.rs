@@ -254,15 +254,48 @@ fn a_slip_in_a_definition_is_told_at_its_line_and_nothing_is_touched() {
 }
 
 #[test]
-fn a_slip_that_shows_when_models_are_computed_leaves_the_last_snapshot() {
+fn a_slip_in_a_models_sql_is_told_before_anything_is_computed() {
     let shop = Shop::open();
     shop.land("orders.jsonl", crate::opening_day::order("o3", "2025-01-05"));
     for slip in WHEN_RUN {
+        refuses(&shop, slip, "plan");
         refuses(&shop, slip, "run");
     }
     assert_eq!(shop.snapshots(), [1]);
     assert_eq!(shop.run()["snapshot"], 2, "mended, it runs");
     assert_eq!(shop.value("select count(*) from fact_orders"), "3");
+}
+
+/// What only the rows can show is a fault of the data, told with the model's name.
+#[test]
+fn a_value_that_a_model_cannot_compute_with_is_told_with_the_model() {
+    let shop = Shop::open();
+    let before = shop.fingerprint();
+    shop.edit(
+        "models/facts/fact_payments.sql",
+        "payments.payment_id,",
+        "payments.payment_id,\n    CAST(payments.payment_id AS INTEGER) AS number,",
+    );
+    let fault = shop.fault(3, ["run"]);
+    assert!(fault.message.contains("model `fact_payments` (`models/facts/fact_payments.sql`)"), "{fault:#?}");
+    assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("does not fit")), "{fault:#?}");
+    shop.is_untouched_since(&before, "a value that does not fit");
+}
+
+/// What an entity waits for must be there.
+#[test]
+fn waiting_for_an_entity_or_with_a_column_that_is_not_there_is_refused() {
+    let shop = Shop::open();
+    for (from, to, says) in [
+        ("order_id, entity: orders}", "order_id, entity: ordres}", "waits for entity `ordres`, which has no contract"),
+        ("{column: order_id, entity", "{column: ordre_id, entity", "has no column `ordre_id` to wait with"),
+    ] {
+        let good = shop.read("contracts/payments.odcs.yaml");
+        shop.edit("contracts/payments.odcs.yaml", from, to);
+        let fault = shop.fault(2, ["rebuild"]);
+        assert!(fault.message.contains(says), "{fault:#?}");
+        shop.write("contracts/payments.odcs.yaml", good);
+    }
 }
 
 /// Models that read each other in a circle are refused, and the circle is spelt out.

@@ -14,7 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use crate::{
     opening_day::{order, payment},
     ran::Ran,
-    shop::{Shop, Totals},
+    shop::{Shop, Totals, named},
 };
 
 #[test]
@@ -152,6 +152,34 @@ fn a_line_of_100_megabytes_costs_bounded_memory() {
     assert_eq!(shop.totals("orders"), expected);
     let listed = shop.json(["quarantine", "list", "orders"]);
     assert_eq!((&listed[0]["batch"], &listed[0]["position"]), (&2.into(), &2.into()), "{listed:#}");
+}
+
+/// A quote that opens a field by mistake takes lines with it up to the next quote: the record that they
+/// became is in quarantine with all of its text, and the run says so.
+#[test]
+fn lines_that_a_stray_quote_swallows_are_in_quarantine() {
+    let shop = Shop::open();
+    let header = "order_id,customer_id,order_status,ordered_at,updated_at\n";
+    let lines = "o5,\"c1,placed,2025-01-04,2025-01-05\no6,c1,placed,2025-01-04,2025-01-05\no7,c 5\" tape,placed,2025-01-04,2025-01-05\n";
+    let good = "o8,c1,placed,2025-01-04,2025-01-05\n";
+    shop.land("orders.csv", format!("{header}{lines}{good}"));
+    let report = shop.run();
+    assert_eq!(named(&report["entities"], "entity", "orders")["quarantined"], 1, "{report:#}");
+    let listed = shop.json(["quarantine", "list", "orders"]);
+    let shown = shop.json(["quarantine", "show", "orders", "2", "1"]);
+    assert!(listed[0]["reasons"].as_str().unwrap().contains("field 2 goes on after its closing quote"), "{listed:#}");
+    assert_eq!(shown[0]["record"], lines.trim_end(), "{shown:#}");
+    assert_eq!(shop.value("select count(*) from staging.orders_cleaned"), "3");
+}
+
+/// A file that names its columns and lacks one sets NULL; that is told, for it may be a mistake.
+#[test]
+fn a_column_that_a_file_lacks_is_reported_as_drift() {
+    let shop = Shop::open();
+    shop.land("orders.csv", "order_id,order_status,updated_at\no8,placed,2025-01-05\no9,placed,2025-01-05\n");
+    let report = shop.run();
+    let missing = &named(&report["entities"], "entity", "orders")["missing"];
+    assert_eq!((&missing["customer_id"], &missing["order_id"]), (&2.into(), &serde_json::Value::Null), "{report:#}");
 }
 
 /// Runs a command that succeeds, and watches the most memory it holds, in bytes.

@@ -45,6 +45,15 @@ pub struct Cleaned {
     pub records: u64,
     /// How many readable records have each column that the spec does not name.
     pub unknown_columns: BTreeMap<String, u64>,
+    /// How many records come from a file that names its columns and lacks one of the spec's.
+    pub missing_columns: BTreeMap<String, u64>,
+}
+
+impl Cleaned {
+    fn missing(mut self, columns: Vec<String>) -> Self {
+        self.missing_columns = columns.into_iter().map(|column| (column, self.records)).collect();
+        self
+    }
 }
 
 /// A failure of the cleaning itself, never of the data.
@@ -80,13 +89,14 @@ impl Cleaner {
                 let parser = CsvParser::new(header, &self.plan);
                 let mut work = Work::new(&self.plan, self.limits, block);
                 work.clean_text(text, |line, record, unknown| parser.parse(line, record, unknown));
-                work.finish(self.schema.clone())
+                Ok(work.finish(self.schema.clone())?.missing(self.plan.missing_from(&header.names)))
             }
             Content::Columns(batch) => {
                 let parser = ColumnParser::new(batch, &self.plan)?;
                 let mut work = Work::new(&self.plan, self.limits, block);
                 work.clean_columns(&parser);
-                work.finish(self.schema.clone())
+                let names: Vec<&String> = batch.schema_ref().fields().iter().map(|field| field.name()).collect();
+                Ok(work.finish(self.schema.clone())?.missing(self.plan.missing_from(&names)))
             }
         }
     }
@@ -155,6 +165,7 @@ impl<'p, 'a> Work<'p, 'a> {
 
     fn finish(self, schema: SchemaRef) -> Result<Cleaned, CleanError> {
         let (rows, rejected) = self.rows.finish(schema)?;
-        Ok(Cleaned { rows, rejected, records: self.records, unknown_columns: self.unknown.into_counts() })
+        let unknown_columns = self.unknown.into_counts();
+        Ok(Cleaned { rows, rejected, records: self.records, unknown_columns, missing_columns: BTreeMap::new() })
     }
 }

@@ -56,6 +56,12 @@ impl Plan {
         })
     }
 
+    /// The columns that a file with these ones lacks.
+    pub(crate) fn missing_from(&self, names: &[impl AsRef<str>]) -> Vec<String> {
+        let has = |column: &str| names.iter().any(|name| name.as_ref() == column);
+        self.columns.iter().map(|column| column.name.clone()).filter(|column| !has(column)).collect()
+    }
+
     /// The index of a file's column among the plan's columns and `_op`.
     pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()

@@ -1,7 +1,8 @@
 //! One CSV record: fields as RFC 4180 has them, and as many as the header names.
 //!
 //! A quote means something only at the start of a field. A quoted field ends at the next quote that
-//! is not doubled; anything between there and the delimiter belongs to the field as it is.
+//! is not doubled. More than white space between there and the delimiter says that one of the two quotes
+//! was not meant as such, and that the field may have swallowed lines: the record cannot be read.
 
 use std::fmt;
 
@@ -31,7 +32,7 @@ impl<'h> CsvParser<'h> {
         line: &'a str,
         record: &mut Record<'a>,
         unknown: &mut UnknownColumns,
-    ) -> Result<(), WrongFieldCount> {
+    ) -> Result<(), Unreadable> {
         let mut found = 0;
         let mut fields = Fields::new(line, self.header.dialect);
         while let Some(value) = fields.next(record.rebuilt()) {
@@ -40,8 +41,11 @@ impl<'h> CsvParser<'h> {
             }
             found += 1;
         }
+        if let Some(field) = fields.text_after_quote {
+            return Err(Unreadable::TextAfterQuote { field });
+        }
         if found != self.columns.len() {
-            return Err(WrongFieldCount { found, expected: self.columns.len() });
+            return Err(Unreadable::FieldCount { found, expected: self.columns.len() });
         }
         for (name, column) in self.header.names.iter().zip(&self.columns) {
             if column.is_none() {
@@ -52,17 +56,27 @@ impl<'h> CsvParser<'h> {
     }
 }
 
-/// A record with too few or too many fields.
+/// Why a record is not what its header says.
 #[derive(Debug)]
-pub(crate) struct WrongFieldCount {
-    found: usize,
-    expected: usize,
+pub(crate) enum Unreadable {
+    FieldCount {
+        found: usize,
+        expected: usize,
+    },
+    /// The first such field, counted from 1.
+    TextAfterQuote {
+        field: usize,
+    },
 }
 
-impl fmt::Display for WrongFieldCount {
+impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { found, expected } = self;
-        write!(formatter, "{found} fields, but the header has {expected}")
+        match self {
+            Self::FieldCount { found, expected } => {
+                write!(formatter, "{found} fields, but the header has {expected}")
+            }
+            Self::TextAfterQuote { field } => write!(formatter, "field {field} goes on after its closing quote"),
+        }
     }
 }
 
@@ -81,15 +95,20 @@ struct Fields<'a> {
     dialect: CsvDialect,
     /// What follows the last delimiter; none after the last field.
     rest: Option<&'a str>,
+    /// Fields so far.
+    count: usize,
+    /// The first quoted field with more than white space after it.
+    text_after_quote: Option<usize>,
 }
 
 impl<'a> Fields<'a> {
     fn new(line: &'a str, dialect: CsvDialect) -> Self {
-        Self { dialect, rest: Some(line) }
+        Self { dialect, rest: Some(line), count: 0, text_after_quote: None }
     }
 
     fn next(&mut self, rebuilt: &mut String) -> Option<Raw<'a>> {
         let rest = self.rest?;
+        self.count += 1;
         if rest.as_bytes().first() == Some(&self.dialect.quote) {
             return Some(self.quoted(&rest[1..], rebuilt));
         }
@@ -126,11 +145,13 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let after = self.up_to_delimiter(&field[end + 1..]);
-            if from == 0 && after.is_empty() {
+            if !after.trim_ascii().is_empty() {
+                self.text_after_quote.get_or_insert(self.count);
+            }
+            if from == 0 {
                 return Raw::Text(&field[..end]);
             }
             rebuilt.push_str(&field[from..end]);
-            rebuilt.push_str(after);
             break;
         }
         Raw::Rebuilt { start, end: rebuilt.len() }

@@ -111,7 +111,7 @@ impl fmt::Display for Unreadable {
                 write!(formatter, "not JSON: {what} expected after {at} bytes")
             }
             Self::Nested { what, at } => {
-                write!(formatter, "the value after {at} bytes is {what}")
+                write!(formatter, "the value after {at} bytes is {what}, which no column can hold")
             }
         }
     }

@@ -33,6 +33,33 @@ fn records(file: &[u8]) -> Vec<(&[u8], Vec<String>)> {
     }
 }
 
+/// Whether a quoted field of a record has more than white space before its delimiter, which the library
+/// takes as part of the field.
+fn goes_on_after_a_quote(record: &[u8]) -> bool {
+    let lines_skipped = record.iter().take_while(|byte| **byte == b'\n').count();
+    let mut rest = &record[lines_skipped..];
+    while let Some((&first, after)) = rest.split_first() {
+        let mut end = 0;
+        if first == b'"' {
+            while let Some(quote) = after[end..].iter().position(|byte| *byte == b'"') {
+                end += quote + 1;
+                if after.get(end) != Some(&b'"') {
+                    let length = after[end..].iter().position(|byte| *byte == b',').unwrap_or(after.len() - end);
+                    if !after[end..end + length].trim_ascii().is_empty() {
+                        return true;
+                    }
+                    break;
+                }
+                end += 1;
+            }
+            rest = &after[end..];
+        }
+        let Some(delimiter) = rest.iter().position(|byte| *byte == b',') else { return false };
+        rest = &rest[delimiter + 1..];
+    }
+    false
+}
+
 fn piece() -> impl Strategy<Value = &'static str> {
     let pieces = ["\"", "\"", "\"", ",", ",", "\n", "\n", "\r\n", "\r", " ", "a", "é", "\"\"", "b c"];
     prop::sample::select(pieces.to_vec())
@@ -62,10 +89,10 @@ proptest! {
         let expected = expected.filter(|(_, (bytes, _))| !white_space::is_blank(bytes));
 
         let mut position = 0;
-        for (index, (_, fields)) in expected {
+        for (index, (bytes, fields)) in expected {
             position += 1;
             let row = outcome.row(position).map(|row| row[..2].to_vec());
-            if fields.len() == 2 && is_unclosed != Some(index) {
+            if fields.len() == 2 && is_unclosed != Some(index) && !goes_on_after_a_quote(bytes) {
                 let fields = fields.iter().map(|field| Some(white_space::trim(field))).collect();
                 prop_assert_eq!(row, Some(fields), "record {} of {:?}", position, file);
             } else {

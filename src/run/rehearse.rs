@@ -1,0 +1,76 @@
+//! Plans every model and every rule over tables without rows, so that a mistake in one of them is told
+//! before anything is cleaned or computed.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::prelude::SessionContext;
+
+use super::Workshop;
+use crate::{
+    engine::{JoinPreference, Purpose, plan},
+    error::{Error, Result},
+    gold,
+    lake::{TableFiles, TableName},
+    silver::EntityTables,
+};
+
+impl Workshop<'_> {
+    /// # Errors
+    /// `Input`, with everything that is wrong in models and rules.
+    pub async fn rehearse(&self) -> Result<()> {
+        let context = self.session(JoinPreference::Hash);
+        for contract in self.project.contracts.values() {
+            for (table, schema) in EntityTables::of(contract).readable(contract) {
+                self.register_empty(&context, &table, schema)?;
+            }
+        }
+        let mut errors = Vec::new();
+        // A model that cannot be planned makes those that read it fail for no reason of their own.
+        let mut unknown: BTreeSet<&str> = BTreeSet::new();
+        let missing = |inputs: &[gold::Relation], unknown: &BTreeSet<&str>| {
+            inputs.iter().any(|input| matches!(input, gold::Relation::Model(name) if unknown.contains(name.as_str())))
+        };
+        for model in self.models.iter() {
+            if missing(&model.inputs, &unknown) {
+                unknown.insert(&model.name);
+                continue;
+            }
+            match gold::plan(&context, model).await {
+                Ok(planned) => self.register_empty(&context, &TableName::gold(&model.name), planned.schema)?,
+                Err(error) => {
+                    unknown.insert(&model.name);
+                    errors.push(error);
+                }
+            }
+        }
+        for rule in self.rules() {
+            if !missing(&rule.inputs, &unknown)
+                && let Err(error) = plan(&context, &rule.sql, Purpose::Model).await
+            {
+                errors.push(error);
+            }
+        }
+        for contract in self.project.contracts.values() {
+            errors.extend(self.misses_what_it_waits_for(contract));
+        }
+        Error::all(errors)
+    }
+
+    fn register_empty(&self, context: &SessionContext, table: &TableName, schema: SchemaRef) -> Result<()> {
+        self.register(context, table, TableFiles::empty(schema))
+    }
+
+    fn misses_what_it_waits_for(&self, contract: &crate::project::Contract) -> Option<Error> {
+        let waits = contract.waits_for.as_ref()?;
+        let missing = if !contract.spec.columns.iter().any(|column| column.name == waits.column) {
+            format!("has no column `{}` to wait with", waits.column)
+        } else if !self.project.contracts.contains_key(waits.entity.as_str()) {
+            format!("waits for entity `{}`, which has no contract", waits.entity)
+        } else {
+            return None;
+        };
+        let at = contract.source.text().find("waitsFor").unwrap_or(0);
+        Some(Error::input(format!("`{}` {missing}", contract.file)).at(&contract.source, at..at + "waitsFor".len()))
+    }
+}
