@@ -165,7 +165,10 @@ pub fn plan(
     changed: &dyn Fn(&TableReference) -> bool,
     tables: &dyn Tables,
 ) -> PlanResult<Strategy> {
-    let model = shape::joined(model.clone())?;
+    let model = match shape::joined(model.clone())? {
+        Ok(model) => model,
+        Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
+    };
     let root = match shape::Node::root(&model, changed)? {
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),

@@ -6,8 +6,10 @@
 //!
 //! Keys reach a table through columns that an operator passes on: group columns below an aggregate,
 //! partition columns below a window, any column elsewhere. They never reach the nullable side of an
-//! outer join: there a missing row would look like an absent partner. What reaches a join's other side, nullable
-//! or not, are the join columns of the side that is restricted already.
+//! outer join: there a missing row would look like an absent partner. What reaches a join's other side,
+//! nullable or not, are the join columns of the side that is restricted already. Where only columns of
+//! a nullable side are among the keys, the join is taken apart: rows that have a partner, which both
+//! sides restrict, and rows that have none, which matter only where NULL is a key.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +18,12 @@ use datafusion::{
         DFSchema, NullEquality, Result,
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
-    logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, Projection},
+    logical_expr::{BinaryExpr, Distinct, Expr, Join, JoinType, LogicalPlan, Operator, Projection, lit},
 };
 
 use super::{
     Affected, Restricted, Tables,
-    columns::{On, column, distinct, position, reads, union},
+    columns::{On, column, distinct, filtered, null, padded, position, reads, union},
     shape::{Node, kept_groups, partition_columns},
 };
 
@@ -167,6 +169,11 @@ impl<'a> Restrict<'a> {
             of_right.extend(to_right);
         }
         let restricts = |node: &Node, by: &[Restriction]| by.iter().any(|by| reaches(node, &by.exprs));
+        if !sides.shares(&of_left, &of_right)
+            && let Some((kept, present)) = sides.apart(&by, left, right)
+        {
+            return self.apart(node, join, [left, right], &by, kept, present);
+        }
         // The side that the keys reach first is made first; its join columns restrict the other.
         let left_leads = sides.left_may_lead && restricts(left, &of_left);
         let right_leads = !left_leads && sides.right_may_lead && restricts(right, &of_right);
@@ -188,6 +195,85 @@ impl<'a> Restrict<'a> {
         }
         let (left_plan, right_plan) = (self.node(left, of_left)?, self.node(right, of_right)?);
         rejoined(node, left_plan, right_plan)
+    }
+
+    /// An outer join as the rows of a stronger one, and those of the side at `present` that have no
+    /// partner, each restricted for itself.
+    fn apart(
+        &mut self,
+        node: &Node,
+        join: &Join,
+        sides: [&Node; 2],
+        by: &[Restriction],
+        stronger: JoinType,
+        present: usize,
+    ) -> Result<LogicalPlan> {
+        let schema = node.plan.schema();
+        let on = On::of(join);
+        let joined = on.clone().join(sides[0].plan.clone(), sides[1].plan.clone(), stronger)?;
+        let joined = node.as_join(joined, sides[0], sides[1], node.derived.clone());
+        let matched = self.node(&joined, by.to_vec())?;
+
+        let (there, absent) = (sides[present], sides[1 - present]);
+        let on = if present == 0 { on } else { on.turned() };
+        let alone = on.join(there.plan.clone(), absent.plan.clone(), JoinType::LeftAnti)?;
+        let alone = node.as_join(alone, there, absent, there.derived.clone());
+        let nothing = |place: usize| -> Option<Expr> {
+            let column = column(schema, place);
+            let gone = matches!(&column, Expr::Column(column) if absent.plan.schema().has_column(column));
+            if gone { null(schema, place).ok() } else { Some(column) }
+        };
+        let mut of_alone = Vec::new();
+        let mut wanted = Vec::new();
+        for by in by {
+            let exprs = by.exprs.iter().map(|expr| replaced(expr, schema, nothing)).collect::<Option<Vec<_>>>();
+            let Some(exprs) = exprs else { continue };
+            let (fixed, open): (Vec<_>, Vec<_>) = std::iter::zip(exprs, by.keys.columns.iter().copied())
+                .partition(|(expr, _)| expr.column_refs().is_empty());
+            if fixed.is_empty() {
+                of_alone.push(by.clone());
+                continue;
+            }
+            let keys = self.with_values(by, fixed, &open.iter().map(|(_, key)| *key).collect::<Vec<_>>())?;
+            if open.is_empty() {
+                wanted.push(keys);
+            } else {
+                let columns = (0..open.len()).collect();
+                let exprs = open.into_iter().map(|(expr, _)| expr).collect();
+                of_alone.push(Restriction { exprs, keys: Keys { set: keys, columns }, nulls: by.nulls });
+            }
+        }
+        let mut without = self.node(&alone, of_alone)?;
+        for set in wanted {
+            let keys = self.tables.keys(set, &self.key_sets[set].plan)?;
+            let any = On { equal: Vec::new(), other: Vec::new(), nulls: NullEquality::NullEqualsNothing };
+            without = any.semi_join(without, keys)?;
+        }
+        union(vec![matched, padded(without, schema)?], schema)
+    }
+
+    /// The key set of those keys that have fixed values in some columns: their other columns.
+    fn with_values(&mut self, by: &Restriction, fixed: Vec<(Expr, usize)>, others: &[usize]) -> Result<usize> {
+        let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
+        let operator = match by.nulls {
+            NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
+            NullEquality::NullEqualsNothing => Operator::Eq,
+        };
+        let terms = fixed.into_iter().map(|(expr, key)| {
+            let left = Box::new(column(keys.schema(), key));
+            Expr::BinaryExpr(BinaryExpr { left, op: operator, right: Box::new(expr) })
+        });
+        let kept: Vec<Expr> = if others.is_empty() {
+            vec![lit(true).alias("k0")]
+        } else {
+            let columns = others.iter().map(|&key| column(keys.schema(), key));
+            columns.enumerate().map(|(place, key)| key.alias(format!("k{place}"))).collect()
+        };
+        let found = filtered(keys.clone(), terms.collect())?;
+        let plan = distinct(LogicalPlan::Projection(Projection::try_new(kept, found.into())?));
+        let number = self.key_sets.len();
+        self.key_sets.push(KeySet { number, plan });
+        Ok(number)
     }
 
     /// The join columns of a restricted side, as a restriction of the other; none where that would
@@ -254,15 +340,21 @@ fn reach(node: &Node, by: Vec<Vec<Expr>>, reached: &mut BTreeSet<usize>) {
             reached.insert(node.occurrences.start);
         }
         (LogicalPlan::Join(join), [left, right]) => {
-            let sides = Sides::of(join, left, right);
+            let mut sides = Sides::of(join, left, right);
+            let by = by.into_iter().map(|exprs| Restriction {
+                keys: Keys { set: 0, columns: (0..exprs.len()).collect() },
+                exprs,
+                nulls: NullEquality::NullEqualsNull,
+            });
+            let by: Vec<Restriction> = by.collect();
+            if let Some((stronger, _)) = sides.apart(&by, left, right)
+                && !by.iter().any(|by| sides.shares_one(by))
+            {
+                sides.is_now(stronger);
+            }
             let (mut of_left, mut of_right) = (Vec::new(), Vec::new());
-            for exprs in by {
-                let by = Restriction {
-                    keys: Keys { set: 0, columns: (0..exprs.len()).collect() },
-                    exprs,
-                    nulls: NullEquality::NullEqualsNull,
-                };
-                let (to_left, to_right) = sides.down(&by);
+            for by in &by {
+                let (to_left, to_right) = sides.down(by);
                 of_left.extend(to_left.into_iter().map(|by| by.exprs));
                 of_right.extend(to_right.into_iter().map(|by| by.exprs));
             }
@@ -333,19 +425,50 @@ struct Sides<'a> {
     /// Keys in columns of a side may restrict it: it is not the nullable one.
     left_may_lead: bool,
     right_may_lead: bool,
-    full: bool,
+    join_type: JoinType,
 }
 
 impl<'a> Sides<'a> {
     fn of(join: &Join, left: &'a Node, right: &'a Node) -> Self {
         let (left, right) = (left.plan.schema().as_ref(), right.plan.schema().as_ref());
-        Self {
-            left,
-            right,
-            equal: On::of(join).equalities(left, right),
-            left_may_lead: !matches!(join.join_type, JoinType::Right | JoinType::Full),
-            right_may_lead: matches!(join.join_type, JoinType::Inner | JoinType::Right),
-            full: join.join_type == JoinType::Full,
+        let equal = On::of(join).equalities(left, right);
+        let mut sides =
+            Self { left, right, equal, left_may_lead: true, right_may_lead: true, join_type: join.join_type };
+        sides.is_now(join.join_type);
+        sides
+    }
+
+    fn is_now(&mut self, join_type: JoinType) {
+        self.join_type = join_type;
+        self.left_may_lead = !matches!(join_type, JoinType::Right | JoinType::Full);
+        self.right_may_lead = matches!(join_type, JoinType::Inner | JoinType::Right);
+    }
+
+    /// Whether the keys are the coalesced column of a full join.
+    fn shares(&self, of_left: &[Restriction], of_right: &[Restriction]) -> bool {
+        self.join_type == JoinType::Full && !of_left.is_empty() && !of_right.is_empty()
+    }
+
+    fn shares_one(&self, by: &Restriction) -> bool {
+        let (of_left, of_right) = self.down(by);
+        self.shares(&of_left, &of_right)
+    }
+
+    /// The stronger join that an outer one should be taken apart into, and the side whose rows without
+    /// a partner are then missing; none where the keys restrict it as it is, or not at all.
+    fn apart(&self, by: &[Restriction], left: &Node, right: &Node) -> Option<(JoinType, usize)> {
+        let own = |schema: &DFSchema, node: &Node| {
+            by.iter().any(|by| {
+                let exprs = by.exprs.iter().filter(|expr| is_over(expr, schema));
+                reaches(node, &exprs.cloned().collect::<Vec<_>>())
+            })
+        };
+        match self.join_type {
+            JoinType::Left if !own(self.left, left) && own(self.right, right) => Some((JoinType::Inner, 0)),
+            JoinType::Right if !own(self.right, right) && own(self.left, left) => Some((JoinType::Inner, 1)),
+            JoinType::Full if own(self.left, left) => Some((JoinType::Left, 1)),
+            JoinType::Full if own(self.right, right) => Some((JoinType::Right, 0)),
+            _ => None,
         }
     }
 
@@ -366,11 +489,8 @@ impl<'a> Sides<'a> {
 
     /// What of a restriction passes to the left and to the right.
     fn down(&self, by: &Restriction) -> (Vec<Restriction>, Vec<Restriction>) {
-        let own = |expr: &Expr, schema: &DFSchema| {
-            let columns = expr.column_refs();
-            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
-        };
-        if self.full {
+        let own = is_over;
+        if self.join_type == JoinType::Full {
             // Rows of both sides have the coalesced column in common.
             let shared = |expr: &Expr, right: bool| {
                 let Expr::ScalarFunction(function) = expr else { return None };
@@ -403,6 +523,12 @@ impl<'a> Sides<'a> {
     }
 }
 
+/// Whether an expression reads columns of a schema, and no others.
+fn is_over(expr: &Expr, schema: &DFSchema) -> bool {
+    let columns = expr.column_refs();
+    !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
+}
+
 /// The lowest plan in which expressions have all their values, so that as little as possible is
 /// computed for them: below a join the side that they come from, as long as that is restricted.
 fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
@@ -413,12 +539,7 @@ fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
             let exprs = exprs.iter().map(|expr| replaced(expr, plan.schema(), with)).collect::<Option<Vec<_>>>()?;
             exprs.iter().all(|expr| !reads(expr, input.schema()).is_empty()).then_some(exprs)
         };
-        let same = |input: &LogicalPlan| {
-            exprs.iter().all(|expr| {
-                let columns = expr.column_refs();
-                !columns.is_empty() && columns.into_iter().all(|column| input.schema().has_column(column))
-            })
-        };
+        let same = |input: &LogicalPlan| exprs.iter().all(|expr| is_over(expr, input.schema()));
         let (input, below, cheaper): (&LogicalPlan, Vec<Expr>, bool) = match plan {
             LogicalPlan::Projection(projection) => {
                 match through(&projection.input, &|place| Some(projection.expr[place].clone())) {

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 use datafusion::{
     common::{
         Result, TableReference,
+        config::ConfigOptions,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
     logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, Window},
@@ -19,14 +20,36 @@ use super::{
     Part,
     columns::{position, reads, unaliased},
 };
+use crate::gold::unique_keys;
 
-/// Subqueries become joins, which is how they are followed. Nothing else moves.
-pub(super) fn joined(model: LogicalPlan) -> Result<LogicalPlan> {
+/// Subqueries become joins, which is how they are followed. Nothing else moves. As a join, a subquery
+/// that should give one row and gives two would no longer be an error: it must be seen to give one.
+pub(super) fn joined(model: LogicalPlan) -> Result<std::result::Result<LogicalPlan, Part>> {
+    let mut one_row_each = true;
+    model.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::ScalarSubquery(query) = part {
+                    let correlated = !query.outer_ref_columns.is_empty();
+                    one_row_each &= correlated || unique_keys(&query.subquery).iter().any(BTreeSet::is_empty);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    if !one_row_each {
+        return Ok(Err(Part::Subquery));
+    }
+
     let rules = Optimizer::with_rules(vec![
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
     ]);
-    rules.optimize(model, &OptimizerContext::new().with_max_passes(2), |_, _| {})
+    // Left to the engine, a scalar subquery would be computed once and stay an expression.
+    let mut options = ConfigOptions::default();
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let context = OptimizerContext::new_with_config_options(Arc::new(options)).with_max_passes(2);
+    rules.optimize(model, &context, |_, _| {}).map(Ok)
 }
 
 /// One place where the model reads a table.
@@ -37,7 +60,7 @@ pub(super) struct Scan {
 }
 
 /// One operator and what is below it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) plan: LogicalPlan,
     pub(super) inputs: Vec<Node>,
@@ -70,6 +93,11 @@ impl Node {
         let mut scans = Vec::new();
         gather(self, &mut scans);
         scans
+    }
+
+    /// Another join of the same tables.
+    pub(super) fn as_join(&self, plan: LogicalPlan, left: &Self, right: &Self, derived: Vec<bool>) -> Self {
+        Self { plan, inputs: vec![left.clone(), right.clone()], derived, ..self.clone() }
     }
 
     pub(super) fn contains(&self, occurrence: Option<usize>) -> bool {
@@ -113,8 +141,8 @@ impl Builder<'_> {
         let columns = plan.schema().fields().len();
         let derived = match unfollowed {
             None => derived(plan, &inputs),
-            // What does not change needs no following.
-            Some(_) if !changed => vec![false; columns],
+            // What does not change needs no following; but the tables of a subquery are not among the inputs.
+            Some(part) if !changed && part != Part::Subquery => vec![false; columns],
             Some(part) => return Ok(Err(part)),
         };
         Ok(Ok(Node { plan: plan.clone(), inputs, occurrences: first..self.next, derived, changed, scan }))

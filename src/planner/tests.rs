@@ -27,7 +27,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_equals_full(model in relation(), tables in tables(), batches in batches()) {
@@ -39,7 +39,7 @@ fn check(model: &Relation, tables: &[Vec<models::Row>; 3], batches: &[Batch]) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(follow(&model.sql(), Database::new(tables), batches));
     match outcome {
-        Ok(Outcome::Equal { .. } | Outcome::Whole(_)) => Ok(()),
+        Ok(Outcome::Equal { .. } | Outcome::Whole(_) | Outcome::NotPlanned) => Ok(()),
         Err(difference) => Err(TestCaseError::fail(format!("{}\n\n{difference}", model.sql()))),
     }
 }
@@ -51,7 +51,7 @@ fn generated_models_are_followed() {
     let mut runner = TestRunner::deterministic();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut shapes, mut whole) = (BTreeMap::<&str, usize>::new(), BTreeMap::<String, Vec<String>>::new());
-    let (mut affected, mut changed, mut followed) = (0, 0, 0);
+    let (mut affected, mut changed, mut followed, mut not_planned) = (0, 0, 0, 0);
     for _ in 0..120 {
         let model = relation().new_tree(&mut runner).unwrap().current();
         let tables = tables().new_tree(&mut runner).unwrap().current();
@@ -66,11 +66,11 @@ fn generated_models_are_followed() {
                 changed += really;
             }
             Outcome::Whole(why) => whole.entry(why.to_string()).or_default().push(model.sql()),
+            Outcome::NotPlanned => not_planned += 1,
         }
     }
-    println!("{shapes:?}\nfollowed {followed}; affected {affected}, changed {changed}");
-    for (why, models) in &whole {
-        println!("whole: {} x {why}\n   {}", models.len(), models.join("\n   "));
-    }
-    assert!(shapes.len() >= 12, "{shapes:?}");
+    assert!(shapes.len() >= 20, "{shapes:?}");
+    assert!(not_planned <= 1, "the engine refuses {not_planned} plans");
+    assert!(followed >= 112, "{followed} models of 120 are followed; not: {whole:#?}");
+    assert!(affected <= changed * 3, "{affected} keys are recomputed for {changed} that change");
 }

@@ -89,6 +89,9 @@ pub(super) enum Outcome {
         changed: usize,
     },
     Whole(Whole),
+    /// DataFusion's sorts below unions with constant columns do not always pass its own check; a run
+    /// then computes the model whole.
+    NotPlanned,
 }
 
 fn schema() -> SchemaRef {
@@ -223,7 +226,10 @@ pub(super) async fn follow(sql: &str, mut database: Database, batches: &[Batch])
             Strategy::Whole(whole) => return Ok(Outcome::Whole(whole)),
         };
         let full = shown(&collect(&context, &model).await?);
-        let (keys, fresh) = run(&context, &plan, &tables).await?;
+        let (keys, fresh) = match run(&context, &plan, &tables).await {
+            Err(failure) if failure.contains("SanityCheckPlan") => return Ok(Outcome::NotPlanned),
+            outcome => outcome?,
+        };
         let mut expected_keys: Vec<Shown> = differing(&current, &full, &plan.key);
         expected_keys.dedup();
         if let Some(missed) = expected_keys.iter().find(|missed| !keys.contains(missed)) {
