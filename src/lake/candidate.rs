@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ChangeSet, Coverage, Definitions, EntityTotals, FileEntry, Lake, Lease, Origin, Put, RunId, Snapshot, SnapshotId,
     TableFiles, TableName, TableState,
-    delta::{Entry, entry_bytes, log_path},
+    delta::{Entry, Protocols, entry_bytes, log_path},
     layout,
     snapshot::FORMAT,
     store::refused,
@@ -109,13 +109,14 @@ impl Candidate {
     /// A table's files as they would be; `None` for a table that is not there.
     pub async fn files(&self, table: &TableName) -> Result<Option<TableFiles>> {
         let base = self.base_files(table).await?;
+        let tells_deletions = base.as_ref().is_some_and(|base| base.tells_deletions);
         let Some(change) = self.changes.get(table) else {
             return Ok(if self.dropped.contains(table) { None } else { base });
         };
         let removed: BTreeSet<&str> = change.removed.iter().map(|file| file.path.as_str()).collect();
         let kept = base.into_iter().flat_map(|base| base.files).filter(|file| !removed.contains(file.path.as_str()));
         let files = kept.chain(change.added.iter().cloned()).collect();
-        Ok(Some(TableFiles { schema: change.schema.clone(), files }))
+        Ok(Some(TableFiles { schema: change.schema.clone(), files, tells_deletions }))
     }
 
     /// A table's files in the base snapshot.
@@ -275,9 +276,15 @@ impl Candidate {
         let same_schema = base.as_ref().is_some_and(|base| base.schema == change.schema);
         let files = self.files(table).await?.unwrap_or_else(|| TableFiles::empty(change.schema.clone()));
         let version = before.map_or(0, |state| state.version + 1);
+        let deletes = change.added.iter().any(|file| file.deleted.is_some());
+        let told = base.as_ref().is_some_and(|base| base.tells_deletions);
         let bytes = entry_bytes(&Entry {
             schema: (!same_schema).then_some(&*change.schema),
-            new: before.is_none(),
+            protocol: match before {
+                _ if deletes && !told => Some(Protocols::Deletions),
+                None => Some(Protocols::Plain),
+                Some(_) => None,
+            },
             removed: &change.removed,
             added: &change.added,
             snapshot: id,
@@ -307,7 +314,7 @@ impl Candidate {
         let files = self.lake.table_files(table, state).await?;
         let bytes = entry_bytes(&Entry {
             schema: None,
-            new: false,
+            protocol: None,
             removed: &files.files,
             added: &[],
             snapshot: id,

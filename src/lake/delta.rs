@@ -23,7 +23,7 @@ use object_store::{
 };
 use url::Url;
 
-use super::{Lake, SnapshotId, TableName, TableState};
+use super::{Lake, SnapshotId, TableName, TableState, deletions::Deletions};
 use crate::{
     error::{Error, Result},
     project::hex_sha256,
@@ -35,14 +35,35 @@ pub struct FileEntry {
     /// Below the table's folder.
     pub path: String,
     pub bytes: u64,
+    /// Rows that are there: those of the file without the deleted ones.
     pub rows: u64,
-    /// Delta's statistics object: `numRecords`, `minValues`, `maxValues`, `nullCount`.
+    pub deleted: Option<Deletions>,
+    /// Delta's statistics object of the whole file: `numRecords`, `minValues`, `maxValues`, `nullCount`.
     pub stats: Arc<serde_json::Value>,
     /// Milliseconds since 1970.
     pub modified: i64,
 }
 
 impl FileEntry {
+    /// Rows in the file, deleted ones too.
+    pub fn stored_rows(&self) -> u64 {
+        self.rows + self.deleted.as_ref().map_or(0, Deletions::count)
+    }
+
+    /// The same file with more rows deleted.
+    #[must_use]
+    pub fn without(&self, rows: impl IntoIterator<Item = u32>) -> Self {
+        let stored = self.stored_rows();
+        let deleted = Deletions::of(self.deleted.as_ref(), rows);
+        let rows = stored - deleted.as_ref().map_or(0, Deletions::count);
+        let mut stats = self.stats.as_ref().clone();
+        if let serde_json::Value::Object(fields) = &mut stats {
+            // The bounds may be those of rows that are gone.
+            fields.insert("tightBounds".into(), deleted.is_none().into());
+        }
+        Self { rows, deleted, stats: Arc::new(stats), ..self.clone() }
+    }
+
     /// The smallest and greatest value of a text column, if known. The bounds may be wider.
     pub fn text_range(&self, column: &str) -> Option<(&str, &str)> {
         Some((self.stats["minValues"][column].as_str()?, self.stats["maxValues"][column].as_str()?))
@@ -54,11 +75,13 @@ impl FileEntry {
 pub struct TableFiles {
     pub schema: SchemaRef,
     pub files: Vec<FileEntry>,
+    /// Whether readers have been told to expect deleted rows.
+    pub tells_deletions: bool,
 }
 
 impl TableFiles {
     pub fn empty(schema: SchemaRef) -> Self {
-        Self { schema, files: Vec::new() }
+        Self { schema, files: Vec::new(), tells_deletions: false }
     }
 
     pub fn rows(&self) -> u64 {
@@ -100,14 +123,23 @@ fn map_types(schema: &Schema, map: impl Fn(&DataType) -> DataType) -> Schema {
 pub(super) struct Entry<'a> {
     /// Given when the table is new or its schema changed.
     pub(super) schema: Option<&'a Schema>,
-    /// Whether the table is new: then the entry also sets the protocol.
-    pub(super) new: bool,
+    /// Whether the entry also sets the protocol: where the table is new, and with its first deletions.
+    pub(super) protocol: Option<Protocols>,
     pub(super) removed: &'a [FileEntry],
     pub(super) added: &'a [FileEntry],
     pub(super) snapshot: SnapshotId,
     pub(super) now_ms: i64,
     /// The table's lasting id, derived from its name so that entries are reproducible.
     pub(super) table: &'a TableName,
+}
+
+/// What readers of a table must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocols {
+    /// Every reader does.
+    Plain,
+    /// That files have deleted rows.
+    Deletions,
 }
 
 /// The bytes of a `_delta_log/<version>.json`.
@@ -120,8 +152,14 @@ pub(super) fn entry_bytes(entry: &Entry<'_>) -> Result<Bytes> {
         info: HashMap::from([("smeltSnapshot".to_owned(), entry.snapshot.0.into())]),
         ..CommitInfo::default()
     })];
-    if entry.new {
-        let protocol = serde_json::json!({"minReaderVersion": 1, "minWriterVersion": 2});
+    if let Some(protocol) = entry.protocol {
+        let protocol = match protocol {
+            Protocols::Plain => serde_json::json!({"minReaderVersion": 1, "minWriterVersion": 2}),
+            Protocols::Deletions => serde_json::json!({
+                "minReaderVersion": 3, "minWriterVersion": 7,
+                "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"],
+            }),
+        };
         actions.push(Action::Protocol(serde_json::from_value::<Protocol>(protocol).map_err(|e| bug(&e))?));
     }
     if let Some(schema) = entry.schema {
@@ -147,6 +185,7 @@ pub(super) fn entry_bytes(entry: &Entry<'_>) -> Result<Bytes> {
             extended_file_metadata: Some(true),
             partition_values: Some(HashMap::new()),
             size: i64::try_from(file.bytes).ok(),
+            deletion_vector: file.deleted.as_ref().map(Deletions::descriptor).transpose()?,
             ..Remove::default()
         }));
     }
@@ -157,6 +196,7 @@ pub(super) fn entry_bytes(entry: &Entry<'_>) -> Result<Bytes> {
             modification_time: file.modified,
             data_change: true,
             stats: Some(file.stats.to_string()),
+            deletion_vector: file.deleted.as_ref().map(Deletions::descriptor).transpose()?,
             ..Add::default()
         }));
     }
@@ -195,17 +235,23 @@ impl Lake {
         for view in snapshot.log_data().iter() {
             let stats: serde_json::Value =
                 view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(serde_json::Value::Null);
+            let deleted = view.deletion_vector_descriptor().map(|vector| Deletions::read(&vector)).transpose();
+            let deleted = deleted.map_err(|e| damaged(deltalake_core::DeltaTableError::Generic(e)))?;
+            let stored =
+                stats["numRecords"].as_u64().or_else(|| view.num_records().map(|rows| rows as u64)).unwrap_or(0);
             files.push(FileEntry {
                 path: view.path().into_owned(),
                 bytes: view.size() as u64,
-                rows: stats["numRecords"].as_u64().or_else(|| view.num_records().map(|rows| rows as u64)).unwrap_or(0),
+                rows: stored.saturating_sub(deleted.as_ref().map_or(0, Deletions::count)),
+                deleted,
                 stats: Arc::new(stats),
                 modified: view.modification_time(),
             });
         }
         // Log replay gives no order; names sort by run and number, which keeps plans repeatable.
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(TableFiles { schema: Arc::new(sql_schema(&stored)), files })
+        let tells_deletions = snapshot.protocol().min_reader_version() >= 3;
+        Ok(TableFiles { schema: Arc::new(sql_schema(&stored)), files, tells_deletions })
     }
 
     /// The library's view of a table's log; with the prepared entry of `state` shown in place.

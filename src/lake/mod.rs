@@ -13,6 +13,8 @@
 //! | `snapshot` | the published record of one state of the warehouse |
 //! | `lease` | one writer at a time, with fencing |
 //! | `delta` | log entries, and the files of a table at a version |
+//! | `deletions` | rows of files that are gone while the files stay |
+//! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `parquet_files` | sorted batches to Parquet files with statistics |
 //! | `candidate` | what a run would publish; publishing it |
 //! | `provider` | a table's exact files as a DataFusion table |
@@ -20,6 +22,7 @@
 //! | `gc` | what no snapshot, reader or run needs any more |
 
 mod candidate;
+mod deletions;
 mod delta;
 mod gc;
 pub mod layout;
@@ -28,6 +31,7 @@ mod names;
 mod parquet_files;
 mod pins;
 mod provider;
+mod rewrite;
 mod snapshot;
 mod store;
 
@@ -37,14 +41,16 @@ use object_store::ObjectStore;
 use url::Url;
 
 pub use candidate::{Candidate, TableChange};
+pub use deletions::Deletions;
 pub use delta::{FileEntry, TableFiles};
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
-pub(crate) use parquet_files::{FILE_ROWS, concat};
-pub use parquet_files::{FileWriter, read_columns};
+pub(crate) use parquet_files::concat;
+pub use parquet_files::{FileRows, FileWriter, read_columns};
 pub use pins::Pin;
 pub use provider::LakeTable;
+pub(crate) use rewrite::{Displaced, TableEdit};
 pub use snapshot::{ChangeFile, ChangeSet, Coverage, Definitions, EntityTotals, FileRef, Origin, Snapshot, TableState};
 pub use store::{Put, location, store_error};
 

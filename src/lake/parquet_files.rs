@@ -22,17 +22,18 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
-        arrow_reader::{ArrowReaderOptions, statistics::StatisticsConverter},
+        arrow_reader::{ArrowReaderOptions, RowSelection, statistics::StatisticsConverter},
         async_reader::AsyncFileReader,
     },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::{
-        metadata::{ParquetMetaData, ParquetMetaDataReader},
+        metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
         properties::{EnabledStatistics, WriterProperties},
     },
     schema::types::ColumnPath,
 };
+use roaring::RoaringBitmap;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
@@ -143,9 +144,15 @@ impl FileWriter {
             let size = bytes.len() as u64;
             lake.put_unique(&path, bytes).await?;
             let modified = lake.clock().now().timestamp_millis();
-            Ok(FileEntry { path: name, bytes: size, rows: rows as u64, stats: Arc::new(stats), modified })
+            let stats = Arc::new(stats);
+            Ok(FileEntry { path: name, bytes: size, rows: rows as u64, deleted: None, stats, modified })
         }));
         Ok(())
+    }
+
+    /// Files that were cut so far.
+    pub fn files(&self) -> usize {
+        self.next
     }
 
     async fn collect_one(&mut self) -> Result<()> {
@@ -306,13 +313,53 @@ fn bound(values: &ArrayRef, greatest: bool) -> Option<Value> {
     }
 }
 
-/// Some columns of one data file, batch by batch, in file order, with SQL's types.
+/// Some rows of a data file, and where in the file each of them stands.
+#[derive(Debug)]
+pub struct FileRows {
+    pub rows: RecordBatch,
+    pub places: UInt32Array,
+}
+
+/// Some columns of the rows that are there of one data file, batch by batch, in file order, with SQL's types.
 pub async fn read_columns(
     lake: &Lake,
     folder: &Path,
     file: &FileEntry,
     schema: &SchemaRef,
     columns: &[usize],
+) -> Result<Vec<FileRows>> {
+    let selection = file.deleted.as_ref().map(|deleted| deleted.left_of(file.stored_rows()));
+    let batches = read(lake, folder, file, schema, columns, selection).await?;
+    let there = |row: &u32| file.deleted.as_ref().is_none_or(|deleted| !deleted.contains(*row));
+    let mut places = (0..file.stored_rows() as u32).filter(there);
+    let located = batches.into_iter().map(|rows| {
+        let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
+        FileRows { rows, places: places.into() }
+    });
+    Ok(located.collect())
+}
+
+/// All columns of some rows of one data file, whether they are deleted or not; pages without any are not read.
+pub(super) async fn read_rows(
+    lake: &Lake,
+    folder: &Path,
+    file: &FileEntry,
+    schema: &SchemaRef,
+    rows: &RoaringBitmap,
+) -> Result<Vec<RecordBatch>> {
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    let ranges = rows.iter().map(|row| row as usize..row as usize + 1);
+    let selection = RowSelection::from_consecutive_ranges(ranges, file.stored_rows() as usize);
+    read(lake, folder, file, schema, &all, Some(selection)).await
+}
+
+async fn read(
+    lake: &Lake,
+    folder: &Path,
+    file: &FileEntry,
+    schema: &SchemaRef,
+    columns: &[usize],
+    selection: Option<RowSelection>,
 ) -> Result<Vec<RecordBatch>> {
     let path = Path::from(format!("{folder}/{}", file.path));
     let damaged = |e: ParquetError| {
@@ -320,15 +367,20 @@ pub async fn read_columns(
             .cause(e)
             .hint("a file of the snapshot is damaged or gone: `smelt rebuild` makes the tables anew from raw")
     };
-    let reader = StoredFile { store: lake.store(), path: path.clone(), bytes: file.bytes };
+    let reader =
+        StoredFile { store: lake.store(), path: path.clone(), bytes: file.bytes, page_index: selection.is_some() };
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
     let mask = ProjectionMask::columns(
         builder.parquet_schema(),
         columns.iter().map(|&column| schema.field(column).name().as_str()),
     );
     let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
-    let stream = builder.with_projection(mask).with_batch_size(8192).build().map_err(damaged)?;
-    let batches: Vec<RecordBatch> = stream.try_collect().await.map_err(damaged)?;
+    let builder = builder.with_projection(mask).with_batch_size(8192);
+    let builder = match selection {
+        Some(selection) => builder.with_row_selection(selection),
+        None => builder,
+    };
+    let batches: Vec<RecordBatch> = builder.build().map_err(damaged)?.try_collect().await.map_err(damaged)?;
     batches
         .into_iter()
         .map(|batch| {
@@ -354,6 +406,8 @@ struct StoredFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
     bytes: u64,
+    /// Whether single rows are wanted: then the index of pages says which of them to read.
+    page_index: bool,
 }
 
 impl AsyncFileReader for StoredFile {
@@ -372,7 +426,8 @@ impl AsyncFileReader for StoredFile {
         async move {
             let size = self.bytes;
             // One request usually brings the whole footer.
-            let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(64 << 10));
+            let pages = if self.page_index { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+            let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(64 << 10)).with_page_index_policy(pages);
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()

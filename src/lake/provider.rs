@@ -9,7 +9,7 @@ use datafusion::{
     common::{Constraint, Constraints, DFSchema, Statistics, stats::Precision},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::ParquetRowSelection},
         source::DataSourceExec,
     },
     error::Result as DataFusionResult,
@@ -54,7 +54,12 @@ impl LakeTable {
     fn partitioned(&self, file: &FileEntry) -> PartitionedFile {
         let mut statistics = Statistics::new_unknown(&self.table.schema);
         statistics.num_rows = Precision::Exact(file.rows as usize);
-        PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.bytes).with_statistics(Arc::new(statistics))
+        let part = PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.bytes)
+            .with_statistics(Arc::new(statistics));
+        match &file.deleted {
+            Some(deleted) => part.with_extension(ParquetRowSelection::new(deleted.left_of(file.stored_rows()))),
+            None => part,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use self::{
 fn cases() -> u32 {
     let long = std::env::var("SMELT_TEST_SIZE").is_ok_and(|size| size == "long");
     std::env::var("SMELT_PLANNER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(if long {
-        20_000
+        10_000
     } else {
         300
     })

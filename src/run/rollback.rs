@@ -1,6 +1,6 @@
 //! `smelt rollback N`: snapshot n+1 with the contents and the coverage of snapshot N.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
@@ -62,14 +62,18 @@ async fn publish(
             Some(now) => lake.table_files(table, now).await?.files,
             None => Vec::new(),
         };
-        let paths = |files: &[FileEntry]| files.iter().map(|file| file.path.clone()).collect::<BTreeSet<_>>();
-        let (had, has) = (paths(&then.files), paths(&current));
+        // The same file may have other rows deleted now.
+        let beyond = |files: &[FileEntry], others: &[FileEntry]| -> Vec<FileEntry> {
+            let others: HashMap<&str, &FileEntry> = others.iter().map(|file| (file.path.as_str(), file)).collect();
+            let same = |file: &FileEntry| others.get(file.path.as_str()).is_some_and(|o| o.deleted == file.deleted);
+            files.iter().filter(|file| !same(file)).cloned().collect()
+        };
         candidate.record(
             table.clone(),
             TableChange {
                 schema: then.schema.clone(),
-                removed: current.into_iter().filter(|file| !had.contains(&file.path)).collect(),
-                added: then.files.into_iter().filter(|file| !has.contains(&file.path)).collect(),
+                removed: beyond(&current, &then.files),
+                added: beyond(&then.files, &current),
                 changes: ChangeSet::Whole,
                 owner: state.owner.clone(),
             },

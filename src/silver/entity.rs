@@ -27,14 +27,15 @@ use super::{
     clean_files::{self, ARRIVAL_COLUMN, Counts},
     quarantine::{self, Quarantine},
     resolve::{Added, Resolver},
-    rewrite::rewrite,
     winners::{Events, Winners},
 };
 use crate::{
     bronze::LandedFile,
     engine::beside,
     error::{Error, Result},
-    lake::{Candidate, ChangeSet, EntityTotals, FileRef, FileWriter, TableChange, TableFiles, TableName, concat},
+    lake::{
+        Candidate, ChangeSet, EntityTotals, FileRef, FileWriter, TableChange, TableEdit, TableFiles, TableName, concat,
+    },
     project::Contract,
 };
 
@@ -291,13 +292,17 @@ impl Step<'_> {
             Some(table) => Some(there(self.candidate.base_files(table).await?, &rows_schema)),
             None => None,
         };
-        let mut resolver = Resolver::new(&lake, self.contract, &self.tables, cleaned, history, tombstones)?;
-        let after = |table: &TableName, schema: &SchemaRef| {
-            FileWriter::changes(&lake, &run, table, "after", Arc::clone(schema))
+        let key = self.contract.spec.key.clone();
+        let edit = |table: &TableName, files: &TableFiles, order: Vec<usize>| {
+            TableEdit::new(&lake, &run, table, files.clone(), order)
         };
-        let mut to_cleaned = after(&self.tables.cleaned, &rows_schema);
-        let mut to_tombstones = after(&self.tables.tombstones, &identity_schema);
-        let mut to_history = self.tables.history.as_ref().map(|table| after(table, &rows_schema));
+        let mut to_cleaned = edit(&self.tables.cleaned, &cleaned, key.clone());
+        let mut to_tombstones = edit(&self.tables.tombstones, &tombstones, (0..key.len()).collect());
+        let mut to_history = match (&self.tables.history, &history) {
+            (Some(table), Some(files)) => Some(edit(table, files, key)),
+            _ => None,
+        };
+        let mut resolver = Resolver::new(&lake, self.contract, &self.tables, cleaned, history, tombstones)?;
 
         let mut chunks = Chunks::default();
         loop {
@@ -305,10 +310,10 @@ impl Step<'_> {
             let ended = next.is_none();
             if let Some(chunk) = chunks.take(next)? {
                 let Added { cleaned, history, tombstones } = resolver.resolve(&chunk).await?;
-                to_cleaned.write(&cleaned).await?;
-                to_tombstones.write(&tombstones).await?;
-                if let (Some(writer), Some(rows)) = (&mut to_history, history) {
-                    writer.write(&rows).await?;
+                to_cleaned.add(&cleaned).await?;
+                to_tombstones.add(&tombstones).await?;
+                if let (Some(edit), Some(rows)) = (&mut to_history, history) {
+                    edit.add(&rows).await?;
                 }
             }
             if ended {
@@ -318,20 +323,12 @@ impl Step<'_> {
         let superseded = winners.superseded + resolver.superseded;
         let balance = resolver.tombstone_balance;
         let owner = &self.contract.owner;
-        let key = &self.contract.spec.key;
-        let identity_key: Vec<usize> = (0..key.len()).collect();
         let mut changes = vec![
-            (
-                self.tables.cleaned.clone(),
-                rewrite(&lake, &run, resolver.cleaned, key, to_cleaned.finish().await?, owner).await?,
-            ),
-            (
-                self.tables.tombstones.clone(),
-                rewrite(&lake, &run, resolver.tombstones, &identity_key, to_tombstones.finish().await?, owner).await?,
-            ),
+            (self.tables.cleaned.clone(), to_cleaned.finish(&resolver.cleaned.displaced, owner).await?),
+            (self.tables.tombstones.clone(), to_tombstones.finish(&resolver.tombstones.displaced, owner).await?),
         ];
-        if let (Some(table), Some(standing), Some(writer)) = (&self.tables.history, resolver.history, to_history) {
-            changes.push((table.clone(), rewrite(&lake, &run, standing, key, writer.finish().await?, owner).await?));
+        if let (Some(table), Some(standing), Some(edit)) = (&self.tables.history, resolver.history, to_history) {
+            changes.push((table.clone(), edit.finish(&standing.displaced, owner).await?));
         }
         for (table, change) in changes {
             if let Some(change) = change {

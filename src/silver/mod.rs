@@ -8,7 +8,7 @@
 //! sort          by key, version, arrival                                              (spills)
 //! winners       the last image of each key; for type-2 entities of each key and version
 //! resolve       against the rows that are there: who wins, who is displaced
-//! rewrite       only the files that hold displaced rows, and new files for new rows
+//! edit          displaced rows are deleted, new rows are new files (the lake's `rewrite`)
 //! ```
 //!
 //! Rule: every record is counted where it goes; the totals must balance before anything publishes.
@@ -17,7 +17,6 @@ mod clean_files;
 mod entity;
 mod quarantine;
 mod resolve;
-mod rewrite;
 mod winners;
 
 pub use entity::{EntityOutcome, EntityTables, RawFile, Work, run_entity};

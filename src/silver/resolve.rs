@@ -4,7 +4,7 @@
 //! clustered by key, a chunk looks only into the files of its key range. Only key and version
 //! columns of those files are read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch},
@@ -16,12 +16,9 @@ use arrow::{
 use super::{entity::EntityTables, winners::Events};
 use crate::{
     error::{Error, Result},
-    lake::{Lake, TableFiles, TableName, read_columns},
+    lake::{Displaced, FileRows, Lake, TableFiles, TableName, read_columns},
     project::Contract,
 };
-
-/// Rows of some files, by the file's index: the ones that go.
-pub(super) type Displaced = BTreeMap<usize, HashSet<u32>>;
 
 /// One of an entity's tables as it is, and what the incoming events displace in it.
 pub(super) struct Standing {
@@ -94,8 +91,9 @@ impl Standing {
             {
                 continue;
             }
-            let mut offset = 0_u32;
-            for batch in read_columns(lake, &folder, file, &self.files.schema, &columns).await? {
+            for FileRows { rows: batch, places } in
+                read_columns(lake, &folder, file, &self.files.schema, &columns).await?
+            {
                 let key_columns: Vec<_> = keys.iter().map(|&column| batch.column(column).clone()).collect();
                 let rows = converter
                     .convert_columns(&key_columns)
@@ -103,10 +101,9 @@ impl Standing {
                 let versions = batch.column(version).as_primitive::<TimestampMicrosecondType>();
                 for (row, key) in rows.iter().enumerate() {
                     if let Some(group) = wanted.get(key.as_ref()) {
-                        found.push((*group, versions.value(row), Place { file: index, row: offset + row as u32 }));
+                        found.push((*group, versions.value(row), Place { file: index, row: places.value(row) }));
                     }
                 }
-                offset += batch.num_rows() as u32;
             }
         }
         Ok(found)

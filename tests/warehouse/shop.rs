@@ -123,6 +123,15 @@ impl Shop {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// The text of all files of a folder.
+    pub(crate) fn read_folder(&self, name: &str) -> String {
+        let files = fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .filter(|path| path.is_file())
+            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())
+            .collect()
+    }
+
     /// Replaces the first `from` in a file of the project.
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {

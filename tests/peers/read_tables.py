@@ -1,9 +1,9 @@
 """Reads the published Delta tables as other tools do, and compares them with what smelt answers.
 
-    read_gold.py GOLD ANSWERS VERSIONS
+    read_tables.py LAKE ANSWERS VERSIONS
 
-GOLD is the lake's folder of Delta tables, ANSWERS/<table>.parquet what `smelt query` gave for each of
-them, and VERSIONS a JSON object from table to Delta version. Each table is read at that version by the
+LAKE is the lake's folder, ANSWERS/<zone>.<table>.parquet what `smelt query` gave for each table, and
+VERSIONS a JSON object from <zone>.<table> to Delta version. Each table is read at that version by the
 deltalake package, by Polars and by DuckDB, and compared as a multiset, NULL equal to NULL, nothing
 rounded. Nothing is downloaded. Exits with 1 on any difference.
 """
@@ -16,6 +16,7 @@ import deltalake
 import duckdb
 import duckdb_extension_delta
 import polars
+import pyarrow
 
 SAMPLES = 3
 
@@ -31,8 +32,8 @@ def connect() -> duckdb.DuckDBPyConnection:
 def read(connection: duckdb.DuckDBPyConnection, reader: str, table: Path, version: int) -> None:
     """Makes the view `found` of what a reader sees."""
     if reader == "deltalake":
-        rows = deltalake.DeltaTable(str(table), version=version).to_pyarrow_table()
-        connection.register("found_rows", rows)
+        rows = deltalake.DeltaTable(str(table), version=version).scan()
+        connection.register("found_rows", pyarrow.table(rows))
     elif reader == "polars":
         connection.register("found_rows", polars.scan_delta(str(table), version=version).collect().to_arrow())
     else:
@@ -86,13 +87,13 @@ def compare(connection: duckdb.DuckDBPyConnection, reader: str, name: str) -> bo
 def main() -> None:
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    gold, answers, versions = map(Path, sys.argv[1:])
+    lake, answers, versions = map(Path, sys.argv[1:])
     connection = connect()
     verdicts = []
     for name, version in json.loads(versions.read_text()).items():
         connection.execute(f"CREATE OR REPLACE VIEW answered AS FROM read_parquet('{answers / name}.parquet')")
         for reader in ("deltalake", "polars", "duckdb"):
-            read(connection, reader, gold / name, version)
+            read(connection, reader, lake / name.replace(".", "/"), version)
             verdicts.append(compare(connection, reader, name))
     sys.exit(0 if verdicts and all(verdicts) else 1)
 
