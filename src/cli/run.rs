@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     project::Severity,
-    run::{self, Plan, Progress, RunOptions, RunReport, Staleness},
+    run::{self, Followed, Plan, Progress, RunOptions, RunReport, Staleness},
     silver::Work,
 };
 
@@ -166,13 +166,14 @@ pub(super) fn tell(report: &RunReport) -> String {
                         vec![
                             model.model.clone(),
                             model.owner.clone(),
+                            how(&model.followed),
                             grouped(model.rows),
                             size(model.bytes_written),
                             format!("{:.1}", model.seconds),
                         ]
                     })
                     .collect();
-                text.push_str(&table(&["gold", "owner", "rows", "written", "seconds"], &rows));
+                text.push_str(&table(&["gold", "owner", "how", "rows", "written", "seconds"], &rows));
                 text.push('\n');
             }
             for table in &report.dropped {
@@ -214,6 +215,18 @@ pub(super) fn tell(report: &RunReport) -> String {
     text
 }
 
+/// What a model's step came to, in a few words.
+fn how(followed: &Followed) -> String {
+    match followed {
+        Followed::Unchanged => "unchanged".into(),
+        Followed::Incremental { affected_keys, gone, came, .. } => {
+            format!("{} keys: {} out, {} in", grouped(*affected_keys), grouped(*gone), grouped(*came))
+        }
+        Followed::Compared { gone, came, .. } => format!("all: {} out, {} in", grouped(*gone), grouped(*came)),
+        Followed::Made => "all, anew".into(),
+    }
+}
+
 fn describe(plan: &Plan) -> String {
     if plan.is_empty() {
         return "nothing to do".into();
@@ -233,7 +246,7 @@ fn describe(plan: &Plan) -> String {
         ));
     }
     for model in &plan.models {
-        text.push_str(&format!("gold {}: compute whole ({})\n", model.name, model.reason));
+        text.push_str(&format!("gold {}: follow ({})\n", model.name, model.reason));
     }
     for table in &plan.dropped {
         text.push_str(&format!("drop {table}: its definition is gone\n"));

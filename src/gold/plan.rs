@@ -24,8 +24,10 @@ use crate::{
 /// What computes a model, and what its table looks like.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// Analysed, not optimised; its output columns have the stored names and types.
+    /// Analysed, not optimised; its output columns have the stored names and types. Its rows are in no order.
     pub plan: LogicalPlan,
+    /// The columns by which the table's files are ordered, by position.
+    pub order: Vec<usize>,
     /// Every column may be NULL: what a table keeps does not hang on what a plan can prove.
     pub schema: SchemaRef,
     /// Columns that are together unique, by position, the smallest key first.
@@ -53,40 +55,44 @@ pub async fn plan(context: &SessionContext, model: &Model) -> Result<Planned> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(|e| Error::bug(format!("the columns of model `{}` cannot be stored", model.name)).cause(e))?;
     let keys = unique_keys(&plan).into_iter().map(|key| key.into_iter().collect()).collect();
-    let plan = clustered(plan, model)?;
-    Ok(Planned { plan, schema: Arc::new(Schema::new(fields)), keys })
+    let order = order(&plan, model)?;
+    Ok(Planned { plan, order, schema: Arc::new(Schema::new(fields)), keys })
 }
 
-/// The rows in the order of the model's sort key, in which its files are written.
-fn clustered(plan: LogicalPlan, model: &Model) -> Result<LogicalPlan> {
-    if model.sort_key.is_empty() {
-        return Ok(plan);
-    }
+/// Where the columns of the model's sort key are.
+fn order(plan: &LogicalPlan, model: &Model) -> Result<Vec<usize>> {
     let known: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    if let Some(unknown) = model.sort_key.iter().find(|column| !known.contains(&column.as_str())) {
-        let error = model.sql.error(0..1, format!("model `{}` has no column `{unknown}` to sort by", model.name));
-        return Err(match nearest(unknown, known) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
-        });
-    }
-    let order = model.sort_key.iter().map(|column| Expr::from(Column::from_name(column)).sort(true, false));
-    LogicalPlanBuilder::from(plan)
-        .sort(order)
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(|e| Error::bug(format!("model `{}` cannot be sorted", model.name)).cause(e))
+    let place = |column: &String| {
+        known.iter().position(|known| known == column).ok_or_else(|| {
+            let message = format!("model `{}` has no column `{column}` to sort by", model.name);
+            let error = model.sql.error(0..1, message);
+            match nearest(column, known.iter().copied()) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            }
+        })
+    };
+    model.sort_key.iter().map(place).collect()
 }
 
-/// Runs a model. The batches have exactly `planned.schema`.
+/// Runs a model's plan, or another with its columns, and orders the rows by some of them. The batches
+/// have exactly `schema`.
 ///
 /// # Errors
 /// DataFusion's own, so that the caller can tell running out of memory from the rest.
 pub async fn execute(
     context: &SessionContext,
-    planned: &Planned,
+    plan: LogicalPlan,
+    schema: &SchemaRef,
+    order: impl IntoIterator<Item = usize>,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let stream = engine::beside(context.execute_logical_plan(planned.plan.clone()).await?.execute_stream().await?);
-    let schema = Arc::clone(&planned.schema);
+    let by: Vec<_> = order
+        .into_iter()
+        .map(|place| Expr::Column(Column::from(plan.schema().qualified_field(place))).sort(true, true))
+        .collect();
+    let plan = if by.is_empty() { plan } else { LogicalPlanBuilder::from(plan).sort(by)?.build()? };
+    let stream = engine::beside(context.execute_logical_plan(plan).await?.execute_stream().await?);
+    let schema = Arc::clone(schema);
     let batches = stream.map({
         let schema = Arc::clone(&schema);
         move |batch| {

@@ -133,7 +133,9 @@ impl Candidate {
 
     /// Bytes of the data files that this candidate adds.
     pub fn bytes_added(&self) -> u64 {
-        self.changes.values().flat_map(|change| &change.added).map(|file| file.bytes).sum()
+        let added = self.changes.values().flat_map(|change| &change.added);
+        // A file with deletions was there before.
+        added.filter(|file| file.deleted.is_none()).map(|file| file.bytes).sum()
     }
 
     pub fn record(&mut self, table: TableName, change: TableChange) {

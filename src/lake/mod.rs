@@ -14,6 +14,7 @@
 //! | `lease` | one writer at a time, with fencing |
 //! | `delta` | log entries, and the files of a table at a version |
 //! | `deletions` | rows of files that are gone while the files stay |
+//! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `parquet_files` | sorted batches to Parquet files with statistics |
 //! | `candidate` | what a run would publish; publishing it |
@@ -27,6 +28,7 @@ mod delta;
 mod gc;
 pub mod layout;
 mod lease;
+mod located;
 mod names;
 mod parquet_files;
 mod pins;
@@ -45,6 +47,7 @@ pub use deletions::Deletions;
 pub use delta::{FileEntry, TableFiles};
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
+pub(crate) use located::{Keys, LocatedRows};
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
 pub(crate) use parquet_files::concat;
 pub use parquet_files::{FileRows, FileWriter, read_columns};

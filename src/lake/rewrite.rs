@@ -49,6 +49,11 @@ impl TableEdit {
         self.writer.write(rows).await
     }
 
+    /// Deletes what was written: the change turned out to be another.
+    pub(crate) async fn abandon(self) -> Result<()> {
+        self.writer.abandon().await
+    }
+
     /// The change, when `displaced` rows go; none where nothing goes or comes.
     pub(crate) async fn finish(mut self, displaced: &Displaced, owner: &str) -> Result<Option<TableChange>> {
         self.writer.cut().await?;

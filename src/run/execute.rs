@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use datafusion::{common::TableReference, error::DataFusionError, prelude::SessionContext};
+use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{
@@ -11,13 +11,12 @@ use super::{
     plan::{EntityPlan, Facts, ModelDefinition, Situation, plan},
 };
 use crate::{
-    engine::{JoinPreference, SessionFactory, ran_out_of_memory},
+    engine::{JoinPreference, SessionFactory},
     engine_error,
     error::{Error, Result},
-    gold::{self, Model, Models},
+    gold::{self, Models},
     lake::{
-        Candidate, ChangeSet, EntityTotals, FileWriter, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot,
-        TableChange, TableFiles, TableName, Zone,
+        Candidate, EntityTotals, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot, TableFiles, TableName, Zone,
     },
     project::Project,
     quality::{self, Check},
@@ -171,14 +170,15 @@ impl Workshop<'_> {
             let definition = self.models.get(&model.name)?;
             progress(Progress::Model { model: model.name.clone() });
             let started = Instant::now();
-            let (rows, bytes_written) = self.model(candidate, definition).await?;
+            let computed = self.model(candidate, definition, &model.reason).await?;
             report.models.push(ModelReport {
                 model: model.name.clone(),
                 owner: definition.owner.clone(),
                 reason: model.reason.to_string(),
-                rows,
+                followed: computed.followed,
+                rows: computed.rows,
                 seconds: started.elapsed().as_secs_f64(),
-                bytes_written,
+                bytes_written: computed.bytes_written,
             });
         }
         for table in &plan.dropped {
@@ -223,44 +223,6 @@ impl Workshop<'_> {
             seconds: started.elapsed().as_secs_f64(),
             bytes_read: done.bytes,
         })
-    }
-
-    /// Computes a model whole and replaces its table. A query that runs out of memory is run again
-    /// with joins that spill.
-    async fn model(&self, candidate: &mut Candidate, model: &Model) -> Result<(u64, u64)> {
-        let table = TableName::gold(&model.name);
-        let mut written = None;
-        for joins in [JoinPreference::Hash, JoinPreference::SortMerge] {
-            let context = self.candidate_session(candidate, joins, model.inputs.iter().map(table_of)).await?;
-            let planned = gold::plan(&context, model).await?;
-            let mut rows = gold::execute(&context, &planned).await.map_err(|e| not_computed(model, e))?;
-            let schema = rows.schema();
-            let mut writer = FileWriter::table(self.lake, &table, candidate.run(), Arc::clone(&schema));
-            let failure = loop {
-                match rows.try_next().await {
-                    Ok(Some(batch)) => writer.write(&batch).await?,
-                    Ok(None) => break None,
-                    Err(failure) => break Some(failure),
-                }
-            };
-            match failure {
-                None => {
-                    written = Some((schema, writer.finish().await?));
-                    break;
-                }
-                Some(failure) if joins == JoinPreference::Hash && ran_out_of_memory(&failure) => {
-                    tracing::info!(model = model.name, "the joins do not fit in memory: running with joins that spill");
-                    writer.abandon().await?;
-                }
-                Some(failure) => return Err(not_computed(model, failure)),
-            }
-        }
-        let (schema, added) = written.ok_or_else(|| Error::bug("a model was not computed"))?;
-        let removed = candidate.base_files(&table).await?.map_or_else(Vec::new, |base| base.files);
-        let (rows, bytes) = added.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.bytes));
-        let owner = model.owner.clone();
-        candidate.record(table, TableChange { schema, removed, added, changes: ChangeSet::Whole, owner });
-        Ok((rows, bytes))
     }
 
     async fn audit(
@@ -309,7 +271,7 @@ impl Workshop<'_> {
     }
 
     /// A session that sees some of the candidate's tables.
-    async fn candidate_session(
+    pub(super) async fn candidate_session(
         &self,
         candidate: &Candidate,
         joins: JoinPreference,
@@ -357,21 +319,10 @@ impl Workshop<'_> {
 }
 
 /// The table behind a model's input.
-fn table_of(relation: &gold::Relation) -> TableName {
+pub(super) fn table_of(relation: &gold::Relation) -> TableName {
     match relation {
         gold::Relation::Source { table, .. } => TableName::staging(table),
         gold::Relation::Model(name) => TableName::gold(name),
-    }
-}
-
-/// A model's failure, with its name.
-fn not_computed(model: &Model, failure: DataFusionError) -> Error {
-    let failure = engine_error(failure);
-    let file = model.sql.file().name();
-    let error = Error::new(failure.kind(), format!("model `{}` (`{file}`) cannot be computed", model.name));
-    match failure.hint_text() {
-        Some(hint) => error.hint(hint.to_owned()).cause(failure),
-        None => error.cause(failure),
     }
 }
 

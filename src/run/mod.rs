@@ -4,6 +4,8 @@
 //! plan      what would happen, and why: pure, from manifests, holds, definitions and the snapshot
 //! rehearse  every model and rule planned over empty tables: mistakes show before work
 //! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
+//! model     a model's table follows what changed, or is computed whole
+//! difference fresh rows against current ones
 //! audit     law 3 always; the contracts' rules and the models' tests
 //! freshness how old the newest landing of each entity is
 //! report    what a run says when it is done
@@ -14,8 +16,10 @@
 //! snapshot in place.
 
 mod audit;
+mod difference;
 mod execute;
 mod freshness;
+mod model;
 mod plan;
 mod rehearse;
 mod report;
@@ -24,6 +28,7 @@ mod rollback;
 pub use audit::{Audited, CheckResult};
 pub use execute::{Progress, RunOptions, Workshop, run};
 pub use freshness::{Staleness, judge_freshness};
+pub use model::Followed;
 pub use plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Plan, Reason, Situation, plan};
 pub use report::{EntityReport, ModelReport, RunReport};
 pub use rollback::rollback;

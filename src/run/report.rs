@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Audited, Staleness};
+use super::{Audited, Followed, Staleness};
 use crate::lake::{EntityTotals, SnapshotId};
 
 #[derive(Debug, Clone, Serialize)]
@@ -51,6 +51,8 @@ pub struct ModelReport {
     pub model: String,
     pub owner: String,
     pub reason: String,
+    pub followed: Followed,
+    /// Of the table.
     pub rows: u64,
     pub seconds: f64,
     pub bytes_written: u64,

@@ -10,6 +10,7 @@
 //! | `python` | the environments of the judges that are not smelt |
 //! | `oracle` | every table equals an independent implementation, to the value |
 //! | `order` | the order and the repetition of batches do not matter; incremental equals rebuild |
+//! | `incremental` | models follow exactly what changed, and equal a rebuild |
 //! | `bad_input` | what people and disks do wrong: told exactly, nothing lost, nothing published |
 //! | `changes` | contracts and models change, and the tables follow |
 //! | `rules` | rules that keep a snapshot from being published, rules that warn, freshness |
@@ -32,6 +33,7 @@ mod size;
 mod bad_input;
 mod changes;
 mod cli;
+mod incremental;
 mod oracle;
 mod order;
 mod readers;

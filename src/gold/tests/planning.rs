@@ -86,7 +86,13 @@ async fn output_has_stored_types_all_nullable_and_its_keys() {
     assert_eq!(planned.keys, [vec![0], vec![1, 3]]);
     let spill = TempDir::new().unwrap();
     let context = session(&spill);
-    let batches: Vec<RecordBatch> = gold::execute(&context, &planned).await.unwrap().try_collect().await.unwrap();
+    let batches: Vec<RecordBatch> =
+        gold::execute(&context, planned.plan.clone(), &planned.schema, planned.order.clone())
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
     assert!(batches.iter().all(|batch| batch.schema() == planned.schema));
 }
 

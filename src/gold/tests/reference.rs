@@ -187,7 +187,12 @@ impl Warehouse {
                 .await
                 .unwrap_or_else(|e| panic!("{}: {e} {:?} {:?}", model.name, e.place(), e.hint_text()));
             let mut batches: Vec<RecordBatch> =
-                gold::execute(&self.context, &planned).await.unwrap().try_collect().await.unwrap();
+                gold::execute(&self.context, planned.plan.clone(), &planned.schema, planned.order.clone())
+                    .await
+                    .unwrap()
+                    .try_collect()
+                    .await
+                    .unwrap();
             batches.push(RecordBatch::new_empty(Arc::clone(&planned.schema)));
             let position = |column: &String| planned.schema.index_of(column).unwrap();
             let keys = model.unique_keys.iter().map(|key| key.iter().map(position).collect()).collect();

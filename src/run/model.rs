@@ -1,0 +1,449 @@
+//! A model's step of a run: its table follows what changed in its inputs, at the cost of that change.
+//!
+//! Where the planner has a plan, only rows with affected keys are computed and compared with the table's.
+//! Where it has none, or the model itself changed, all rows are. Either way what is written, and handed
+//! to the models downstream, is the difference.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arrow::{
+    array::RecordBatch,
+    compute::{SortColumn, lexsort_to_indices, take_record_batch},
+    datatypes::{Field, Schema, SchemaRef},
+};
+use datafusion::{
+    catalog::TableProvider,
+    common::{DataFusionError, Result as PlanResult, TableReference},
+    datasource::{MemTable, provider_as_source},
+    execution::SendableRecordBatchStream,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
+    physical_plan::{
+        ExecutionPlan as _,
+        sorts::sort::SortExec,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
+    prelude::SessionContext,
+};
+use futures::TryStreamExt as _;
+use serde::Serialize;
+
+use super::{Reason, Workshop, difference::difference, execute::table_of};
+use crate::{
+    engine::{JoinPreference, ran_out_of_memory},
+    engine_error,
+    error::{Error, Kind, Result},
+    gold::{self, Model, Planned},
+    lake::{
+        Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Keys, LakeTable, LocatedRows, TableChange, TableEdit,
+        TableFiles, TableName, concat,
+    },
+    planner::{self, Image, Incremental, Strategy, Tables},
+};
+
+/// How a model's table came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Followed {
+    /// Nothing that it reads has really changed.
+    Unchanged,
+    /// Rows with affected keys were computed.
+    Incremental { key: Vec<String>, affected_keys: u64, computed: u64, gone: u64, came: u64 },
+    /// All rows were computed, and compared with those that were there.
+    Compared { why: String, computed: u64, gone: u64, came: u64 },
+    /// All rows were computed; there were none to compare with.
+    Made,
+}
+
+/// Rows of the table after the step, and bytes that it wrote.
+pub(super) struct Computed {
+    pub(super) followed: Followed,
+    pub(super) rows: u64,
+    pub(super) bytes_written: u64,
+}
+
+/// With more affected keys than this share of the table's rows, all of it is computed.
+const WORTH: u64 = 3;
+/// A table so small is not worth a second thought.
+const SMALL: u64 = 50_000;
+/// Rows that come are ordered this many at a time.
+const ORDERED: usize = 256 * 1024;
+
+/// Why an attempt gave nothing.
+enum Failure {
+    /// The joins do not fit: those that spill may.
+    Memory(DataFusionError),
+    /// The incremental plan does not work out: all rows are to be computed.
+    Whole(String),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Workshop<'_> {
+    pub(super) async fn model(&self, candidate: &mut Candidate, model: &Model, reason: &Reason) -> Result<Computed> {
+        let table = TableName::gold(&model.name);
+        let base = candidate.base_files(&table).await?;
+        let inputs: Vec<TableName> = model.inputs.iter().map(table_of).collect();
+        let changed: Vec<&TableName> = inputs.iter().filter(|input| candidate.changed(input)).collect();
+        let by_inputs = matches!(reason, Reason::Inputs(_));
+        if let (Some(base), true, true) = (&base, by_inputs, changed.is_empty()) {
+            return Ok(Computed { followed: Followed::Unchanged, rows: base.rows(), bytes_written: 0 });
+        }
+        let mut why = None;
+        if !by_inputs {
+            why = Some(reason.to_string());
+        } else if let Some(whole) = changed.iter().find(|input| images(candidate, input).is_none()) {
+            why = Some(format!("{whole} was made anew"));
+        }
+        let mut joins = JoinPreference::Hash;
+        loop {
+            let attempt = self.attempt(candidate, model, &inputs, base.as_ref(), reason, why.as_deref(), joins).await;
+            match attempt {
+                Ok((followed, change)) => {
+                    let written = change.iter().flat_map(|change| &change.added);
+                    let bytes_written = written.filter(|file| file.deleted.is_none()).map(|file| file.bytes).sum();
+                    if let Some(change) = change {
+                        candidate.record(table.clone(), change);
+                    }
+                    let rows = candidate.files(&table).await?.map_or(0, |files| files.rows());
+                    return Ok(Computed { followed, rows, bytes_written });
+                }
+                Err(Failure::Memory(_)) if joins == JoinPreference::Hash => {
+                    tracing::info!(model = model.name, "the joins do not fit in memory: running with joins that spill");
+                    joins = JoinPreference::SortMerge;
+                }
+                Err(Failure::Whole(reason)) if why.is_none() => {
+                    tracing::info!(model = model.name, reason, "all rows are computed");
+                    why = Some(reason);
+                }
+                Err(Failure::Memory(failure)) => return Err(not_computed(model, failure)),
+                Err(Failure::Whole(reason)) => {
+                    return Err(Error::bug(format!("model `{}` is not computed: {reason}", model.name)));
+                }
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Computes what has to be, and the change of the table; none where nothing changes.
+    #[expect(clippy::too_many_arguments, reason = "all of it is what one attempt depends on")]
+    async fn attempt(
+        &self,
+        candidate: &Candidate,
+        model: &Model,
+        inputs: &[TableName],
+        base: Option<&TableFiles>,
+        reason: &Reason,
+        why_whole: Option<&str>,
+        joins: JoinPreference,
+    ) -> Result<(Followed, Option<TableChange>), Failure> {
+        let context = self.candidate_session(candidate, joins, inputs.iter().cloned()).await?;
+        let planned = gold::plan(&context, model).await?;
+        let comparable = base.filter(|base| base.schema == planned.schema && *reason != Reason::Rebuild);
+        let Some(base) = comparable else {
+            let change = self.make(candidate, model, &context, &planned).await?;
+            return Ok((Followed::Made, Some(change)));
+        };
+        if let Some(why) = why_whole {
+            let run = Comparison { context: &context, plan: planned.plan.clone(), keys: None };
+            let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
+            let (computed, gone, came) = found;
+            return Ok((Followed::Compared { why: why.to_owned(), computed, gone, came }, change));
+        }
+        let tables = self.images(candidate, inputs)?;
+        let changed = |table: &TableReference| tables.images.contains_key(&(name_of(table), Image::After));
+        let failed = |e: DataFusionError| Failure::Whole(format!("its incremental plan fails: {}", e.find_root()));
+        let plan = match planner::plan(&planned.plan, &changed, &tables).map_err(failed)? {
+            Strategy::Incremental(plan) => plan,
+            Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
+        };
+        let affected = self.key_sets(&context, &plan, &tables, base.rows()).await?;
+        let affected_keys = affected.iter().map(|batch| batch.num_rows() as u64).sum();
+        let key: Vec<String> = plan.key.iter().map(|&place| planned.schema.field(place).name().clone()).collect();
+        if affected_keys == 0 {
+            return Ok((Followed::Incremental { key, affected_keys, computed: 0, gone: 0, came: 0 }, None));
+        }
+        let keys = Keys::new(&planned.schema, plan.key.clone(), &affected)?;
+        let run = Comparison { context: &context, plan: plan.fresh, keys: Some(keys) };
+        let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
+        let (computed, gone, came) = found;
+        Ok((Followed::Incremental { key, affected_keys, computed, gone, came }, change))
+    }
+
+    /// Makes the key sets, each from those before it; gives the first, the affected keys.
+    async fn key_sets(
+        &self,
+        context: &SessionContext,
+        plan: &Incremental,
+        tables: &RunTables,
+        rows: u64,
+    ) -> Result<Vec<RecordBatch>, Failure> {
+        let most_bytes = self.project.settings.memory_limit.0 as usize / 8;
+        let mut affected = Vec::new();
+        for set in &plan.key_sets {
+            let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
+                true => Failure::Memory(e),
+                false => Failure::Whole(format!("its incremental plan fails: {}", e.find_root())),
+            };
+            let mut keys = context
+                .execute_logical_plan(set.plan.clone())
+                .await
+                .map_err(failed)?
+                .execute_stream()
+                .await
+                .map_err(failed)?;
+            let (mut batches, mut count, mut bytes) = (Vec::new(), 0, 0);
+            while let Some(batch) = keys.try_next().await.map_err(failed)? {
+                count += batch.num_rows() as u64;
+                bytes += batch.get_array_memory_size();
+                if count > SMALL.max(rows / WORTH) || bytes > most_bytes {
+                    return Err(Failure::Whole(format!("the change affects over {count} keys")));
+                }
+                batches.push(batch);
+            }
+            tables.fill(set.number, &batches).await.map_err(failed)?;
+            if set.number == 0 {
+                affected = batches;
+            }
+        }
+        Ok(affected)
+    }
+
+    /// The change from the table's rows (with certain keys) to what a plan gives.
+    async fn compare(
+        &self,
+        candidate: &Candidate,
+        model: &Model,
+        planned: &Planned,
+        base: &TableFiles,
+        run: Comparison<'_>,
+    ) -> Result<((u64, u64, u64), Option<TableChange>), Failure> {
+        let table = TableName::gold(&model.name);
+        let incremental = run.keys.is_some();
+        let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
+            true => Failure::Memory(e),
+            false if incremental => Failure::Whole(format!("its incremental plan fails: {}", e.find_root())),
+            false => Failure::Other(not_computed(model, e)),
+        };
+        let width = planned.schema.fields().len();
+        let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
+        let current = LocatedRows::new(self.lake, &table, base.clone(), run.keys);
+        let current = sorted(run.context, current, width).map_err(failed)?;
+        let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
+        let mut waiting = Waiting { rows: Vec::new(), count: 0 };
+        let compared = difference(fresh, current, &planned.schema, async |rows: RecordBatch| {
+            waiting.count += rows.num_rows();
+            waiting.rows.push(rows);
+            if waiting.count >= ORDERED { waiting.into_edit(&mut edit, planned).await } else { Ok(()) }
+        });
+        let outcome = match compared.await {
+            Ok(found) => waiting.into_edit(&mut edit, planned).await.map(|()| found),
+            Err(failure) => Err(failure),
+        };
+        match outcome {
+            Ok(found) => {
+                let change = edit.finish(&found.displaced, &model.owner).await?;
+                Ok(((found.fresh, found.gone, found.came), change))
+            }
+            Err(failure) => {
+                edit.abandon().await?;
+                Err(match failure.kind() {
+                    Kind::Bug | Kind::Data if incremental => {
+                        Failure::Whole(format!("its incremental plan fails: {failure}"))
+                    }
+                    _ => Failure::Other(failure),
+                })
+            }
+        }
+    }
+
+    /// Computes all rows of a table that is not there, or is to be made anew.
+    async fn make(
+        &self,
+        candidate: &Candidate,
+        model: &Model,
+        context: &SessionContext,
+        planned: &Planned,
+    ) -> Result<TableChange, Failure> {
+        let table = TableName::gold(&model.name);
+        let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
+            true => Failure::Memory(e),
+            false => Failure::Other(not_computed(model, e)),
+        };
+        let order = planned.order.iter().copied();
+        let mut rows = gold::execute(context, planned.plan.clone(), &planned.schema, order).await.map_err(failed)?;
+        let mut writer = FileWriter::table(self.lake, &table, candidate.run(), Arc::clone(&planned.schema));
+        loop {
+            match rows.try_next().await {
+                Ok(Some(batch)) => writer.write(&batch).await?,
+                Ok(None) => break,
+                Err(failure) => {
+                    writer.abandon().await?;
+                    return Err(failed(failure));
+                }
+            }
+        }
+        Ok(TableChange {
+            schema: Arc::clone(&planned.schema),
+            removed: candidate.base_files(&table).await?.map_or_else(Vec::new, |base| base.files),
+            added: writer.finish().await?,
+            changes: ChangeSet::Whole,
+            owner: model.owner.clone(),
+        })
+    }
+
+    /// The change sets of the inputs that changed.
+    fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
+        let mut found = BTreeMap::new();
+        for input in inputs {
+            let Some(((before, after), change)) = images(candidate, input).zip(candidate.change(input)) else {
+                continue;
+            };
+            for (image, files) in [(Image::Before, before), (Image::After, after)] {
+                let files = files.iter().map(|file| FileEntry {
+                    path: file.path.clone(),
+                    bytes: file.bytes,
+                    rows: file.rows,
+                    deleted: None,
+                    stats: Arc::new(serde_json::Value::Null),
+                    modified: 0,
+                });
+                let files = TableFiles { files: files.collect(), ..TableFiles::empty(Arc::clone(&change.schema)) };
+                let root = object_store::path::Path::default();
+                let provider = LakeTable::new(self.lake, root, files).map_err(engine_error)?;
+                found.insert((input.to_string(), image), Arc::new(provider) as Arc<dyn TableProvider>);
+            }
+        }
+        Ok(RunTables { images: found, keys: Mutex::default() })
+    }
+}
+
+/// The rows that went and came; none for a table that did not change, or was made anew.
+fn images<'a>(candidate: &'a Candidate, table: &TableName) -> Option<(&'a [ChangeFile], &'a [ChangeFile])> {
+    match &candidate.change(table)?.changes {
+        ChangeSet::Rows { before, after } => Some((before, after)),
+        ChangeSet::Whole => None,
+    }
+}
+
+/// A model's failure, with its name.
+fn not_computed(model: &Model, failure: DataFusionError) -> Error {
+    let failure = engine_error(failure);
+    let file = model.sql.file().name();
+    let error = Error::new(failure.kind(), format!("model `{}` (`{file}`) cannot be computed", model.name));
+    match failure.hint_text() {
+        Some(hint) => error.hint(hint.to_owned()).cause(failure),
+        None => error.cause(failure),
+    }
+}
+
+/// Fresh rows, and the keys of the current ones that they stand against.
+struct Comparison<'a> {
+    context: &'a SessionContext,
+    plan: LogicalPlan,
+    keys: Option<Keys>,
+}
+
+/// Rows that come, until there are enough to order them.
+struct Waiting {
+    rows: Vec<RecordBatch>,
+    count: usize,
+}
+
+impl Waiting {
+    async fn into_edit(&mut self, edit: &mut TableEdit, planned: &Planned) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let rows = concat(&planned.schema, &std::mem::take(&mut self.rows))?;
+        self.count = 0;
+        let columns =
+            planned.order.iter().map(|&column| SortColumn { values: Arc::clone(rows.column(column)), options: None });
+        let columns: Vec<SortColumn> = columns.collect();
+        if columns.is_empty() {
+            return edit.add(&rows).await;
+        }
+        let order = lexsort_to_indices(&columns, None).and_then(|order| take_record_batch(&rows, &order));
+        edit.add(&order.map_err(|e| Error::bug("rows cannot be ordered").cause(e))?).await
+    }
+}
+
+/// Rows by all columns but those of their place.
+fn sorted(context: &SessionContext, rows: LocatedRows, width: usize) -> PlanResult<SendableRecordBatchStream> {
+    let schema = Arc::clone(rows.schema());
+    let order = LexOrdering::new(
+        (0..width).map(|place| PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(place).name(), place)))),
+    );
+    let source = Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None)?);
+    match order {
+        Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
+        None => source.execute(0, context.task_ctx()),
+    }
+}
+
+/// What the planner's plans read beside the model's own tables.
+struct RunTables {
+    images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
+    keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
+}
+
+/// A table as the lake calls it.
+fn name_of(table: &TableReference) -> String {
+    format!("{}.{}", table.schema().unwrap_or(crate::engine::GOLD), table.table())
+}
+
+impl RunTables {
+    async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {
+        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        let Some(table) = table else { return Ok(()) };
+        let schema: SchemaRef = table.schema();
+        let cast = batches.iter().map(|batch| {
+            let columns = std::iter::zip(batch.columns(), schema.fields())
+                .map(|(column, field)| arrow::compute::cast(column, field.data_type()))
+                .collect::<Result<Vec<_>, _>>()?;
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+        });
+        let cast = cast.collect::<Result<Vec<_>, _>>()?;
+        for partition in &table.batches {
+            partition.write().await.clone_from(&cast);
+        }
+        Ok(())
+    }
+}
+
+fn scan(name: String, provider: Arc<dyn TableProvider>) -> PlanResult<LogicalPlan> {
+    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(provider), None)?.build()
+}
+
+impl Tables for RunTables {
+    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
+        let name = name_of(table);
+        let side = match image {
+            Image::Before => "before",
+            Image::After => "after",
+        };
+        match self.images.get(&(name.clone(), image)) {
+            Some(provider) => scan(format!("{side} {name}"), Arc::clone(provider)),
+            None => datafusion::common::plan_err!("{name} has no change set"),
+        }
+    }
+
+    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.contains_key(&number) {
+            let fields = plan.schema().fields().iter().enumerate();
+            let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            keys.insert(number, Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
+        }
+        scan(format!("keys {number}"), Arc::<MemTable>::clone(&keys[&number]))
+    }
+}
