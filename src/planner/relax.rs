@@ -14,11 +14,13 @@
 //! Each relaxed operator has the columns of the one it stands for. Those that nothing above needs
 //! are NULL.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::{
     common::{NullEquality, Result},
-    logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, Projection, Window, utils::split_conjunction},
+    logical_expr::{
+        Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Projection, Window, utils::split_conjunction,
+    },
 };
 
 use super::{
@@ -36,6 +38,15 @@ pub(super) fn affected_keys(root: &Node, key: &[usize], occurrence: usize, table
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     let projected = LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?);
     Ok(distinct(projected))
+}
+
+/// One side of a join.
+struct Side<'a> {
+    node: &'a Node,
+    /// What is needed above the join.
+    needed: Columns,
+    /// What is needed of it, for the join's conditions too.
+    below: Columns,
 }
 
 /// Positions of columns.
@@ -154,35 +165,35 @@ impl Relax<'_> {
             right_below.extend(needed.iter().filter(|place| **place >= width).map(|place| place - width));
         }
         let (in_left, in_right) = (self.holds_change(left), self.holds_change(right));
-        let lefts = || self.node(left, &left_below);
-        let rights = || self.node(right, &right_below);
-        // A side that gives no column only has to have a partner. Looking for one in a side that
-        // gathers rows costs more than the keys that it spares.
-        let with_partner = |this: LogicalPlan, on: On, other: &Node, others: &dyn Fn() -> Result<LogicalPlan>| {
-            if other.gathers() && !self.holds_change(other) { Ok(this) } else { on.semi_join(this, others()?) }
+        let left = Side {
+            node: left,
+            needed: needed.iter().copied().filter(|place| *place < width).collect(),
+            below: left_below,
         };
+        let right_places = needed.iter().filter(|place| right_needed && **place >= width).map(|place| place - width);
+        let right = Side { node: right, needed: right_places.collect(), below: right_below };
         let matched = || -> Result<LogicalPlan> {
             if !right_needed {
-                padded(with_partner(lefts()?, on.clone(), right, &rights)?, schema)
+                padded(self.with_partner(&left, &right, on.clone())?, schema)
             } else if !left_needed {
-                padded(with_partner(rights()?, on.turned(), left, &lefts)?, schema)
+                padded(self.with_partner(&right, &left, on.turned())?, schema)
             } else {
-                on.clone().join(lefts()?, rights()?, JoinType::Inner)
+                on.clone().join(self.side(&left)?, self.side(&right)?, JoinType::Inner)
             }
         };
         // Rows of one side without the other: all of them, or those that the change in the other
         // side may have left alone or joined.
         let left_alone = || -> Result<LogicalPlan> {
-            let rows = if in_right { on.clone().semi_join(lefts()?, rights()?)? } else { lefts()? };
+            let rows = if in_right { self.with_partner(&left, &right, on.clone())? } else { self.side(&left)? };
             padded(rows, schema)
         };
         let right_alone = || -> Result<LogicalPlan> {
-            let rows = if in_left { on.turned().semi_join(rights()?, lefts()?)? } else { rights()? };
+            let rows = if in_left { self.with_partner(&right, &left, on.turned())? } else { self.side(&right)? };
             padded(rows, schema)
         };
         match join.join_type {
             JoinType::Inner => matched(),
-            JoinType::LeftSemi => padded(with_partner(lefts()?, on.clone(), right, &rights)?, schema),
+            JoinType::LeftSemi => padded(self.with_partner(&left, &right, on.clone())?, schema),
             // The mark and the right side's absence may change only where the right side does.
             JoinType::LeftAnti | JoinType::LeftMark => left_alone(),
             JoinType::Left if right_needed => union(vec![matched()?, left_alone()?], schema),
@@ -197,6 +208,39 @@ impl Relax<'_> {
                 union(parts, schema)
             }
         }
+    }
+
+    fn side(self, side: &Side<'_>) -> Result<LogicalPlan> {
+        self.node(side.node, &side.below)
+    }
+
+    /// The rows of a side that have a partner on the other, with the columns that are needed; `on` has
+    /// this side first.
+    fn with_partner(self, this: &Side<'_>, other: &Side<'_>, on: On) -> Result<LogicalPlan> {
+        // Looking for a partner among rows that have to be gathered costs more than the keys that it spares.
+        if other.node.gathers() && !self.holds_change(other.node) {
+            return self.side(this);
+        }
+        // Columns that equal the other side's need no rows of this one, which may be many: its changed
+        // rows have the values.
+        let schema = this.node.plan.schema();
+        let theirs = |place: &usize| {
+            let ours = column(schema, *place);
+            let (_, theirs) = on.equal.iter().find(|(one, _)| *one == ours)?;
+            let data_type = theirs.get_type(other.node.plan.schema()).ok()?;
+            (data_type == *schema.field(*place).data_type()).then(|| (*place, theirs.clone()))
+        };
+        if self.holds_change(other.node)
+            && !this.needed.is_empty()
+            && let Some(values) = this.needed.iter().map(theirs).collect::<Option<BTreeMap<usize, Expr>>>()
+        {
+            let exprs = (0..schema.fields().len()).map(|place| match values.get(&place) {
+                Some(theirs) => Ok(theirs.clone()),
+                None => null(schema, place),
+            });
+            return as_columns(self.side(other)?, exprs.collect::<Result<_>>()?, schema);
+        }
+        on.semi_join(self.side(this)?, self.side(other)?)
     }
 
     /// The join's conditions that read nothing derived.
