@@ -9,9 +9,13 @@ use super::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan};
 use crate::error::{Error, SourceFile};
 
 fn session() -> SessionContext {
+    session_with(JoinPreference::Hash)
+}
+
+fn session_with(joins: JoinPreference) -> SessionContext {
     let spill = std::env::temp_dir().join("smelt-engine-tests");
     let limits = Limits { memory: 64 << 20, threads: 2, spill, batch_size: 8192 };
-    SessionFactory::new(limits).unwrap().session("shop", JoinPreference::Hash)
+    SessionFactory::new(limits).unwrap().session("shop", joins)
 }
 
 fn sql(text: &str) -> SqlText {
@@ -71,6 +75,30 @@ async fn functions_keep_their_meaning_in_sessions_made_from_others() {
         let context = SessionContext::new_with_state(state);
         let sql = "select to_char(timestamp '2024-01-05 10:00:00', 'YYYYMMDD'), date_trunc('week', date '2024-01-05')";
         assert_eq!(rows(&context, sql).await.unwrap(), [["20240105", "2024-01-01T00:00:00"]]);
+    }
+}
+
+/// Conditions stay with their columns, whatever joins do with the sides and however columns are called.
+#[tokio::test]
+async fn columns_of_one_name_are_told_apart() {
+    let values = |numbers: &[i64]| {
+        let rows: Vec<String> = numbers.iter().map(|number| format!("select {number} as n")).collect();
+        format!("({})", rows.join(" union all "))
+    };
+    let (few, more) = (values(&[1, 2]), values(&[3, 4, 5]));
+    let right = format!("select b.n from {more} a right join {few} b on a.n = b.n where a.n = 0 or a.n is null");
+    let least = "select o.amount, p.amount from (select 1 as id, 300 as amount union all select 2, 100) o
+        join (select 1 as id, 10 as amount union all select 2, 30) p on o.id = p.id
+        join (select 1 as id union all select 2) c on p.id = c.id order by p.amount limit 1";
+    let as_of = "select a.b, c.b from (select 100 as a, 1 as b, 0 as c) a
+        join (select 10 as a, 1 as b) c on a.b = c.b and a.a > c.a";
+    for joins in [JoinPreference::Hash, JoinPreference::SortMerge] {
+        let context = session_with(joins);
+        let mut found = rows(&context, &right).await.unwrap();
+        found.sort();
+        assert_eq!(found, [["1"], ["2"]], "{joins:?}");
+        assert_eq!(rows(&context, least).await.unwrap(), [["300", "10"]], "{joins:?}");
+        assert_eq!(rows(&context, as_of).await.unwrap(), [["1", "1"]], "{joins:?}");
     }
 }
 

@@ -14,12 +14,17 @@
 //! Each relaxed operator has the columns of the one it stands for. Those that nothing above needs
 //! are NULL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{NullEquality, Result},
+    functions_aggregate::expr_fn::sum,
     logical_expr::{
-        Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Projection, Window, utils::split_conjunction,
+        Aggregate, Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Projection, Union, Window, lit,
+        utils::split_conjunction,
     },
 };
 
@@ -34,10 +39,37 @@ use super::{
 
 /// The distinct values of the key columns that a change of one occurrence may affect.
 pub(super) fn affected_keys(root: &Node, key: &[usize], occurrence: usize, tables: &dyn Tables) -> Result<LogicalPlan> {
-    let relaxed = Relax { changed: Some(occurrence), tables }.node(root, &key.iter().copied().collect())?;
+    let used = root.used_columns();
+    let relaxed =
+        Relax { changed: Some(occurrence), used: &used, tables }.node(root, &key.iter().copied().collect())?;
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     let projected = LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?);
     Ok(distinct(projected))
+}
+
+/// The rows that went or came, as far as the model can tell: in the columns that it depends on. A row
+/// that went and came again with other values elsewhere is none.
+fn changed_rows(before: LogicalPlan, after: LogicalPlan, used: &Columns) -> Result<LogicalPlan> {
+    let schema = Arc::clone(before.schema());
+    let counted = |rows: LogicalPlan, weight: i64| -> Result<Arc<LogicalPlan>> {
+        let columns = used.iter().enumerate().map(|(to, &from)| column(rows.schema(), from).alias(format!("u{to}")));
+        let columns = columns.chain([lit(weight).alias("weight")]).collect();
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, rows.into())?)))
+    };
+    let both = Union::try_new_with_loose_types(vec![counted(before, -1)?, counted(after, 1)?])?;
+    let both = Arc::new(LogicalPlan::Union(both));
+    let groups = (0..used.len()).map(|place| column(both.schema(), place)).collect();
+    let weight = column(both.schema(), used.len());
+    let net = LogicalPlan::Aggregate(Aggregate::try_new(both, groups, vec![sum(weight).alias("net")])?);
+    let differs = column(net.schema(), used.len()).not_eq(lit(0_i64));
+    let net = filtered(net, vec![differs])?;
+    let places: BTreeMap<usize, usize> = used.iter().enumerate().map(|(to, &from)| (from, to)).collect();
+    let exprs = (0..schema.fields().len()).map(|place| match places.get(&place) {
+        Some(&place) => Ok(column(net.schema(), place)),
+        None => null(&schema, place),
+    });
+    let exprs = exprs.collect::<Result<_>>()?;
+    as_columns(net, exprs, &schema)
 }
 
 /// One side of a join.
@@ -56,6 +88,8 @@ type Columns = BTreeSet<usize>;
 struct Relax<'a> {
     /// The changed occurrence; none is changed where a plan is wanted with all rows that are or were.
     changed: Option<usize>,
+    /// By occurrence, the columns on which the model depends.
+    used: &'a [Columns],
     tables: &'a dyn Tables,
 }
 
@@ -72,20 +106,24 @@ impl Relax<'_> {
         let schema = node.plan.schema();
         match (&node.plan, node.inputs.as_slice()) {
             (LogicalPlan::TableScan(scan), _) => {
-                let mut images = vec![self.tables.image(&scan.table_name, Image::Before)?];
-                if self.holds_change(node) {
-                    images.push(self.tables.image(&scan.table_name, Image::After)?);
-                } else {
-                    images.push(node.plan.clone());
-                }
-                let images = images.into_iter().map(|image| match &scan.projection {
-                    Some(projection) if image.schema().fields().len() != projection.len() => {
-                        let exprs = projection.iter().map(|&place| column(image.schema(), place)).collect();
-                        as_columns(image, exprs, schema)
+                let image = |image: Image| {
+                    let rows = self.tables.image(&scan.table_name, image)?;
+                    match &scan.projection {
+                        Some(projection) if rows.schema().fields().len() != projection.len() => {
+                            let exprs = projection.iter().map(|&place| column(rows.schema(), place)).collect();
+                            as_columns(rows, exprs, schema)
+                        }
+                        _ => renamed(rows, schema),
                     }
-                    _ => Ok(image),
-                });
-                union(images.collect::<Result<_>>()?, schema)
+                };
+                if self.holds_change(node) {
+                    return changed_rows(
+                        image(Image::Before)?,
+                        image(Image::After)?,
+                        &self.used[node.occurrences.start],
+                    );
+                }
+                union(vec![image(Image::Before)?, node.plan.clone()], schema)
             }
             (LogicalPlan::Projection(projection), [input]) => {
                 let wanted = |place: usize| needed.contains(&place) && !node.derived[place];

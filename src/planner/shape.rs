@@ -100,6 +100,61 @@ impl Node {
         Self { plan, inputs: vec![left.clone(), right.clone()], derived, ..self.clone() }
     }
 
+    /// By table occurrence: the columns on which the model's rows depend. A change of others is none to it.
+    pub(super) fn used_columns(&self) -> Vec<BTreeSet<usize>> {
+        let mut used = vec![BTreeSet::new(); self.occurrences.len()];
+        self.mark_used((0..self.derived.len()).collect(), &mut used);
+        used
+    }
+
+    fn mark_used(&self, needed: BTreeSet<usize>, used: &mut [BTreeSet<usize>]) {
+        let below = |input: &Node, exprs: &mut dyn Iterator<Item = &Expr>| -> BTreeSet<usize> {
+            exprs.flat_map(|expr| reads(expr, input.plan.schema())).collect()
+        };
+        let all = |input: &Node| (0..input.derived.len()).collect();
+        match (&self.plan, self.inputs.as_slice()) {
+            (LogicalPlan::TableScan(_), _) => used[self.occurrences.start].extend(needed),
+            (LogicalPlan::Projection(projection), [input]) => {
+                let exprs = projection.expr.iter().enumerate().filter(|(place, _)| needed.contains(place));
+                input.mark_used(below(input, &mut exprs.map(|(_, expr)| expr)), used);
+            }
+            (LogicalPlan::Filter(filter), [input]) => {
+                let read = below(input, &mut std::iter::once(&filter.predicate));
+                input.mark_used(&needed | &read, used);
+            }
+            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => input.mark_used(needed, used),
+            (LogicalPlan::Union(_), branches) => {
+                branches.iter().for_each(|branch| branch.mark_used(needed.clone(), used));
+            }
+            (LogicalPlan::Join(join), [left, right]) => {
+                let width = left.derived.len();
+                let conditions = || join.on.iter().flat_map(|(one, other)| [one, other]).chain(&join.filter);
+                let mut of_left = below(left, &mut conditions());
+                let mut of_right = below(right, &mut conditions());
+                of_left.extend(needed.iter().filter(|place| **place < width));
+                let both = self.derived.len() == width + right.derived.len();
+                of_right.extend(needed.iter().filter(|place| both && **place >= width).map(|place| place - width));
+                left.mark_used(of_left, used);
+                right.mark_used(of_right, used);
+            }
+            (LogicalPlan::Aggregate(aggregate), [input]) => {
+                let groups = self.derived.len() - aggregate.aggr_expr.len();
+                let wanted = aggregate.aggr_expr.iter().enumerate();
+                let wanted = wanted.filter(|(place, _)| needed.contains(&(groups + place))).map(|(_, expr)| expr);
+                input.mark_used(below(input, &mut aggregate.group_expr.iter().chain(wanted)), used);
+            }
+            (LogicalPlan::Window(window), [input]) => {
+                let width = input.derived.len();
+                // Needed or not, windows are followed by their partitions.
+                let mut columns = below(input, &mut window.window_expr.iter());
+                columns.extend(needed.iter().filter(|place| **place < width));
+                input.mark_used(columns, used);
+            }
+            // Which rows are distinct hangs on every column; of what is not known, everything may matter.
+            (_, inputs) => inputs.iter().for_each(|input| input.mark_used(all(input), used)),
+        }
+    }
+
     pub(super) fn contains(&self, occurrence: Option<usize>) -> bool {
         occurrence.is_some_and(|occurrence| self.occurrences.contains(&occurrence))
     }
