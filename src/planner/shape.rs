@@ -124,7 +124,9 @@ impl Node {
             }
             (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => input.mark_used(needed, used),
             (LogicalPlan::Union(_), branches) => {
-                branches.iter().for_each(|branch| branch.mark_used(needed.clone(), used));
+                for branch in branches {
+                    branch.mark_used(needed.clone(), used);
+                }
             }
             (LogicalPlan::Join(join), [left, right]) => {
                 let width = left.derived.len();

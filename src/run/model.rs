@@ -5,7 +5,7 @@
 //! to the models downstream, is the difference.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -160,8 +160,8 @@ impl Workshop<'_> {
         }
         let tables = self.images(candidate, inputs)?;
         let changed = |table: &TableReference| tables.images.contains_key(&(name_of(table), Image::After));
-        let failed = |e: DataFusionError| Failure::Whole(format!("its incremental plan fails: {}", e.find_root()));
-        let plan = match planner::plan(&planned.plan, &changed, &tables).map_err(failed)? {
+        let plan = planner::plan(&planned.plan, &changed, &tables).map_err(|e| not_worked_out(&e))?;
+        let plan = match plan {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
         };
@@ -186,12 +186,11 @@ impl Workshop<'_> {
         tables: &RunTables,
         rows: u64,
     ) -> Result<Vec<RecordBatch>, Failure> {
-        let most_bytes = self.project.settings.memory_limit.0 as usize / 8;
+        let most_bytes = self.project.settings.memory_limit.0 / 8;
         let mut affected = Vec::new();
         for set in &plan.key_sets {
-            let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
-                true => Failure::Memory(e),
-                false => Failure::Whole(format!("its incremental plan fails: {}", e.find_root())),
+            let failed = |e: DataFusionError| {
+                if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
             let mut keys = context
                 .execute_logical_plan(set.plan.clone())
@@ -230,7 +229,7 @@ impl Workshop<'_> {
         let incremental = run.keys.is_some();
         let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
             true => Failure::Memory(e),
-            false if incremental => Failure::Whole(format!("its incremental plan fails: {}", e.find_root())),
+            false if incremental => not_worked_out(&e),
             false => Failure::Other(not_computed(model, e)),
         };
         let width = planned.schema.fields().len();
@@ -242,10 +241,10 @@ impl Workshop<'_> {
         let compared = difference(fresh, current, &planned.schema, async |rows: RecordBatch| {
             waiting.count += rows.num_rows();
             waiting.rows.push(rows);
-            if waiting.count >= ORDERED { waiting.into_edit(&mut edit, planned).await } else { Ok(()) }
+            if waiting.count >= ORDERED { waiting.give_to(&mut edit, planned).await } else { Ok(()) }
         });
         let outcome = match compared.await {
-            Ok(found) => waiting.into_edit(&mut edit, planned).await.map(|()| found),
+            Ok(found) => waiting.give_to(&mut edit, planned).await.map(|()| found),
             Err(failure) => Err(failure),
         };
         match outcome {
@@ -274,9 +273,8 @@ impl Workshop<'_> {
         planned: &Planned,
     ) -> Result<TableChange, Failure> {
         let table = TableName::gold(&model.name);
-        let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
-            true => Failure::Memory(e),
-            false => Failure::Other(not_computed(model, e)),
+        let failed = |e: DataFusionError| {
+            if ran_out_of_memory(&e) { Failure::Memory(e) } else { Failure::Other(not_computed(model, e)) }
         };
         let order = planned.order.iter().copied();
         let mut rows = gold::execute(context, planned.plan.clone(), &planned.schema, order).await.map_err(failed)?;
@@ -345,6 +343,10 @@ fn not_computed(model: &Model, failure: DataFusionError) -> Error {
     }
 }
 
+fn not_worked_out(failure: &DataFusionError) -> Failure {
+    Failure::Whole(format!("its incremental plan fails: {}", failure.find_root()))
+}
+
 /// Fresh rows, and the keys of the current ones that they stand against.
 struct Comparison<'a> {
     context: &'a SessionContext,
@@ -359,7 +361,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn into_edit(&mut self, edit: &mut TableEdit, planned: &Planned) -> Result<()> {
+    async fn give_to(&mut self, edit: &mut TableEdit, planned: &Planned) -> Result<()> {
         if self.count == 0 {
             return Ok(());
         }
@@ -438,12 +440,16 @@ impl Tables for RunTables {
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if !keys.contains_key(&number) {
-            let fields = plan.schema().fields().iter().enumerate();
-            let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            keys.insert(number, Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
-        }
-        scan(format!("keys {number}"), Arc::<MemTable>::clone(&keys[&number]))
+        let table = match keys.entry(number) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let fields = plan.schema().fields().iter().enumerate();
+                let fields =
+                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
+            }
+        };
+        scan(format!("keys {number}"), table)
     }
 }

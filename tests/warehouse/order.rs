@@ -98,7 +98,9 @@ fn repeated(file: &std::path::Path, folder: &std::path::Path, number: usize) -> 
     let plain = name.ends_with(".jsonl") || name.ends_with(".csv");
     let mut bytes = fs::read(file).unwrap();
     if plain && number % 2 == 1 {
-        bytes.push(b'\n');
+        // Not at the end, where it would belong to a quote that is never closed.
+        let first = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        bytes.insert(first, b'\n');
     }
     let again = folder.join(format!("{entity}-again-{number}-{name}"));
     fs::write(&again, bytes).unwrap();
