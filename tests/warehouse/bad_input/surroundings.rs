@@ -164,7 +164,7 @@ fn a_full_disk_fails_the_run_and_the_next_one_works() {
     full(&["ingest", "inbox"], 0);
     shop.smelt(["ingest", "inbox"]).ok();
     // Struck at the lease, at early tables, at late ones.
-    for kilobytes in [0, 16, 32, 64] {
+    for kilobytes in [0, 8, 16, 32] {
         full(&["run"], kilobytes << 10);
     }
     assert_eq!(shop.snapshots(), [1]);
