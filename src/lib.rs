@@ -39,6 +39,14 @@ pub mod lake;
 pub(crate) fn engine_error(failure: datafusion::error::DataFusionError) -> error::Error {
     use datafusion::error::DataFusionError as Failure;
     use error::{Error, Kind};
+    // Ours come through the engine's streams as they are.
+    let failure = match failure {
+        Failure::External(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => return *ours,
+            Err(other) => Failure::External(other),
+        },
+        other => other,
+    };
     let root = failure.find_root();
     let (kind, hint) = match root {
         Failure::ResourcesExhausted(_) => {

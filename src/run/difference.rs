@@ -11,14 +11,13 @@ use arrow::{
     datatypes::{SchemaRef, UInt32Type},
     row::{RowConverter, Rows, SortField},
 };
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::{
+    common::{DataFusionError, Result},
+    execution::SendableRecordBatchStream,
+};
 use futures::TryStreamExt as _;
 
-use crate::{
-    engine_error,
-    error::{Error, Result},
-    lake::Displaced,
-};
+use crate::{error, lake::Displaced};
 
 /// What a comparison found.
 #[derive(Debug, Default)]
@@ -33,16 +32,19 @@ pub(super) struct Difference {
 
 /// Compares `fresh` rows with `current` ones, which have the same columns and then their place (file and
 /// row); rows that come go to `added`, in order.
+///
+/// # Errors
+/// The streams' own, so that the caller can tell running out of memory from the rest; a failure of
+/// `added` comes as an external one.
 pub(super) async fn difference(
     fresh: SendableRecordBatchStream,
     current: SendableRecordBatchStream,
     schema: &SchemaRef,
-    mut added: impl AsyncFnMut(RecordBatch) -> Result<()>,
+    mut added: impl AsyncFnMut(RecordBatch) -> error::Result<()>,
 ) -> Result<Difference> {
     let width = schema.fields().len();
     let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-    let converter = RowConverter::new(fields.collect()).map_err(|e| Error::bug("rows cannot be compared").cause(e))?;
-    let converter = Arc::new(converter);
+    let converter = Arc::new(RowConverter::new(fields.collect())?);
     let mut fresh = Cursor::new(fresh, Arc::clone(&converter), width);
     let mut current = Cursor::new(current, converter, width);
     let mut found = Difference::default();
@@ -74,9 +76,8 @@ pub(super) async fn difference(
                 let count = mask.true_count();
                 if count > 0 {
                     found.came += count as u64;
-                    let rows =
-                        filter_record_batch(batch, &mask).map_err(|e| Error::bug("rows cannot be picked").cause(e))?;
-                    added(rows).await?;
+                    let rows = filter_record_batch(batch, &mask)?;
+                    added(rows).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
                 }
             }
         }
@@ -112,15 +113,12 @@ impl Cursor {
             if self.ended {
                 return Ok(false);
             }
-            let Some(batch) = self.stream.try_next().await.map_err(engine_error)? else {
+            let Some(batch) = self.stream.try_next().await? else {
                 self.ended = true;
                 continue;
             };
             self.read += batch.num_rows() as u64;
-            let rows = self
-                .converter
-                .convert_columns(&batch.columns()[..self.width])
-                .map_err(|e| Error::bug("rows cannot be compared").cause(e))?;
+            let rows = self.converter.convert_columns(&batch.columns()[..self.width])?;
             (self.batch, self.at) = (Some((batch, rows)), 0);
         }
         Ok(true)
@@ -136,5 +134,95 @@ impl Cursor {
             batch.map_or(0, |places| places.as_primitive::<UInt32Type>().value(self.at))
         };
         (number(width) as usize, number(width + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::{
+        array::{ArrayRef, Int64Array, UInt32Array},
+        datatypes::{DataType, Field, Schema},
+    };
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::ran_out_of_memory;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]))
+    }
+
+    /// Sorted values in batches of a few rows, with their places where `placed`.
+    fn stream(mut values: Vec<Option<i64>>, each: usize, placed: bool) -> SendableRecordBatchStream {
+        values.sort_unstable();
+        let mut fields = vec![Field::new("v", DataType::Int64, true)];
+        if placed {
+            fields.extend(["_file", "_row"].map(|name| Field::new(name, DataType::UInt32, false)));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let numbered: Vec<(u32, Option<i64>)> = (0..).zip(values).collect();
+        let batches: Vec<Result<RecordBatch>> = numbered
+            .chunks(each)
+            .map(|rows| {
+                let mut columns: Vec<ArrayRef> = vec![Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>())];
+                if placed {
+                    columns.push(Arc::new(UInt32Array::from(vec![0; rows.len()])));
+                    columns.push(Arc::new(rows.iter().map(|row| row.0).collect::<UInt32Array>()));
+                }
+                Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+            })
+            .collect();
+        Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches)))
+    }
+
+    fn counted(values: &[Option<i64>]) -> BTreeMap<Option<i64>, i64> {
+        let mut counts = BTreeMap::new();
+        values.iter().for_each(|value| *counts.entry(*value).or_default() += 1);
+        counts
+    }
+
+    proptest! {
+        /// What goes and comes turns the one multiset into the other, and no row does both.
+        #[test]
+        fn the_difference_turns_current_rows_into_fresh_ones(
+            fresh in prop::collection::vec(prop::option::of(0_i64..5), 0..20),
+            current in prop::collection::vec(prop::option::of(0_i64..5), 0..20),
+            each in 1_usize..5,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let mut came = Vec::new();
+            let found = runtime.block_on(difference(
+                stream(fresh.clone(), each, false),
+                stream(current.clone(), each + 1, true),
+                &schema(),
+                async |rows| {
+                    came.extend(rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter());
+                    Ok(())
+                },
+            )).unwrap();
+            let mut sorted = current.clone();
+            sorted.sort_unstable();
+            let gone: Vec<Option<i64>> =
+                found.displaced.get(&0).into_iter().flatten().map(|row| sorted[row as usize]).collect();
+            prop_assert_eq!((found.came, found.gone, found.fresh), (came.len() as u64, gone.len() as u64, fresh.len() as u64));
+            let (mut now, gone, came) = (counted(&current), counted(&gone), counted(&came));
+            prop_assert!(gone.keys().all(|value| !came.contains_key(value)));
+            gone.iter().for_each(|(value, count)| *now.entry(*value).or_default() -= count);
+            came.iter().for_each(|(value, count)| *now.entry(*value).or_default() += count);
+            now.retain(|_, count| *count != 0);
+            prop_assert_eq!(now, counted(&fresh));
+        }
+    }
+
+    /// A model whose joins do not fit is computed again with joins that spill: the caller must see why.
+    #[tokio::test]
+    async fn running_out_of_memory_is_still_told_apart() {
+        let failing = futures::stream::iter([Err(DataFusionError::ResourcesExhausted("full".into()))]);
+        let failing = Box::pin(RecordBatchStreamAdapter::new(schema(), failing));
+        let failure = difference(failing, stream(vec![Some(1)], 1, true), &schema(), async |_| Ok(())).await;
+        assert!(ran_out_of_memory(&failure.unwrap_err()));
     }
 }

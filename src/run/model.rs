@@ -35,7 +35,7 @@ use super::{Reason, Workshop, difference::difference, execute::table_of};
 use crate::{
     engine::{JoinPreference, ran_out_of_memory},
     engine_error,
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     gold::{self, Model, Planned},
     lake::{
         Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Keys, LakeTable, LocatedRows, TableChange, TableEdit,
@@ -227,10 +227,13 @@ impl Workshop<'_> {
     ) -> Result<((u64, u64, u64), Option<TableChange>), Failure> {
         let table = TableName::gold(&model.name);
         let incremental = run.keys.is_some();
-        let failed = |e: DataFusionError| match ran_out_of_memory(&e) {
-            true => Failure::Memory(e),
-            false if incremental => not_worked_out(&e),
-            false => Failure::Other(not_computed(model, e)),
+        let failed = |e: DataFusionError| match e {
+            memory if ran_out_of_memory(&memory) => Failure::Memory(memory),
+            DataFusionError::External(ours) if ours.is::<Error>() => {
+                Failure::Other(engine_error(DataFusionError::External(ours)))
+            }
+            other if incremental => not_worked_out(&other),
+            other => Failure::Other(not_computed(model, other)),
         };
         let width = planned.schema.fields().len();
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
@@ -243,25 +246,17 @@ impl Workshop<'_> {
             waiting.rows.push(rows);
             if waiting.count >= ORDERED { waiting.give_to(&mut edit, planned).await } else { Ok(()) }
         });
-        let outcome = match compared.await {
-            Ok(found) => waiting.give_to(&mut edit, planned).await.map(|()| found),
-            Err(failure) => Err(failure),
-        };
-        match outcome {
-            Ok(found) => {
-                let change = edit.finish(&found.displaced, &model.owner).await?;
-                Ok(((found.fresh, found.gone, found.came), change))
-            }
+        let compared = compared.await;
+        let found = match compared {
+            Ok(found) => found,
             Err(failure) => {
                 edit.abandon().await?;
-                Err(match failure.kind() {
-                    Kind::Bug | Kind::Data if incremental => {
-                        Failure::Whole(format!("its incremental plan fails: {failure}"))
-                    }
-                    _ => Failure::Other(failure),
-                })
+                return Err(failed(failure));
             }
-        }
+        };
+        waiting.give_to(&mut edit, planned).await?;
+        let change = edit.finish(&found.displaced, &model.owner).await?;
+        Ok(((found.fresh, found.gone, found.came), change))
     }
 
     /// Computes all rows of a table that is not there, or is to be made anew.
