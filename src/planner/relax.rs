@@ -310,7 +310,7 @@ impl Relax<'_> {
         let touched = self.node(input, &partition)?;
         let names: Vec<Expr> = partition
             .iter()
-            .map(|&place| column(touched.schema(), place).alias_qualified(Some("touched"), format!("p{place}")))
+            .map(|&place| column(touched.schema(), place).alias_qualified(Some("__touched"), format!("p{place}")))
             .collect();
         let touched = if names.is_empty() {
             touched

@@ -305,7 +305,7 @@ impl<'a> Restrict<'a> {
     fn matched(&mut self, plan: LogicalPlan, by: &Restriction) -> Result<LogicalPlan> {
         let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
         self.uses += 1;
-        let qualifier = format!("keys_{}", self.uses);
+        let qualifier = format!("__keys_{}", self.uses);
         let columns =
             by.keys.columns.iter().map(|&place| {
                 column(keys.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("k{place}"))
@@ -595,7 +595,9 @@ fn origin(plan: &LogicalPlan, exprs: Vec<Expr>) -> (&LogicalPlan, Vec<Expr>) {
 
 /// Whether a plan is a key set's, as [`Restrict::matched`] reads it.
 fn is_keys(plan: &LogicalPlan) -> bool {
-    plan.schema().iter().all(|(qualifier, _)| qualifier.is_some_and(|qualifier| qualifier.table().starts_with("keys_")))
+    plan.schema()
+        .iter()
+        .all(|(qualifier, _)| qualifier.is_some_and(|qualifier| qualifier.table().starts_with("__keys_")))
 }
 
 /// Whether some table in it is matched with keys.

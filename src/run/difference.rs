@@ -180,7 +180,9 @@ mod tests {
 
     fn counted(values: &[Option<i64>]) -> BTreeMap<Option<i64>, i64> {
         let mut counts = BTreeMap::new();
-        values.iter().for_each(|value| *counts.entry(*value).or_default() += 1);
+        for value in values {
+            *counts.entry(*value).or_default() += 1;
+        }
         counts
     }
 
@@ -210,8 +212,12 @@ mod tests {
             prop_assert_eq!((found.came, found.gone, found.fresh), (came.len() as u64, gone.len() as u64, fresh.len() as u64));
             let (mut now, gone, came) = (counted(&current), counted(&gone), counted(&came));
             prop_assert!(gone.keys().all(|value| !came.contains_key(value)));
-            gone.iter().for_each(|(value, count)| *now.entry(*value).or_default() -= count);
-            came.iter().for_each(|(value, count)| *now.entry(*value).or_default() += count);
+            for (value, count) in &gone {
+                *now.entry(*value).or_default() -= count;
+            }
+            for (value, count) in &came {
+                *now.entry(*value).or_default() += count;
+            }
             now.retain(|_, count| *count != 0);
             prop_assert_eq!(now, counted(&fresh));
         }
