@@ -53,7 +53,7 @@ pub(crate) use parquet_files::concat;
 pub use parquet_files::{FileRows, FileWriter, read_columns};
 pub use pins::Pin;
 pub use provider::LakeTable;
-pub(crate) use rewrite::{Displaced, TableEdit};
+pub(crate) use rewrite::{Displaced, TableEdit, ordered};
 pub use snapshot::{ChangeFile, ChangeSet, Coverage, Definitions, EntityTotals, FileRef, Origin, Snapshot, TableState};
 pub use store::{Put, location, store_error};
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use arrow::{
-    array::{RecordBatch, UInt32Array},
+    array::RecordBatch,
     compute::{SortColumn, lexsort_to_indices, take_record_batch},
 };
 use roaring::RoaringBitmap;
@@ -120,20 +120,20 @@ impl TableEdit {
                 read_columns(&self.lake, &folder, file, &schema, &all).await?.into_iter().map(|read| read.rows),
             );
         }
-        let failed = |e| Error::bug("rows cannot be sorted").cause(e);
-        let rows = concat(&schema, &rows)?;
-        let columns =
-            self.order.iter().map(|&column| SortColumn { values: rows.column(column).clone(), options: None });
-        let columns: Vec<SortColumn> = columns.collect();
-        let rows = if columns.is_empty() {
-            rows
-        } else {
-            let order: UInt32Array = lexsort_to_indices(&columns, None).map_err(failed)?;
-            take_record_batch(&rows, &order).map_err(failed)?
-        };
-        self.writer.write(&rows).await?;
+        self.writer.write(&ordered(&concat(&schema, &rows)?, &self.order)?).await?;
         self.writer.cut().await
     }
+}
+
+/// The rows by some of their columns.
+pub(crate) fn ordered(rows: &RecordBatch, order: &[usize]) -> Result<RecordBatch> {
+    if order.is_empty() {
+        return Ok(rows.clone());
+    }
+    let columns = order.iter().map(|&column| SortColumn { values: rows.column(column).clone(), options: None });
+    lexsort_to_indices(&columns.collect::<Vec<_>>(), None)
+        .and_then(|order| take_record_batch(rows, &order))
+        .map_err(|e| Error::bug("rows cannot be ordered").cause(e))
 }
 
 /// Which files are written anew: those with many deleted rows each by itself, and together those of
@@ -152,7 +152,7 @@ fn merges(files: &[FileEntry]) -> Vec<Vec<usize>> {
     }
     for places in sizes.into_values() {
         if places.len() >= MERGED {
-            merges.extend(places.chunks(2 * MERGED).filter(|some| some.len() >= MERGED).map(<[usize]>::to_vec));
+            merges.extend(places.chunks_exact(MERGED).map(<[usize]>::to_vec));
         } else {
             let wasteful = places.into_iter().filter(|&place| {
                 (files[place].stored_rows() - files[place].rows) * DELETED_SHARE > files[place].stored_rows()

@@ -34,6 +34,12 @@ pub(super) fn position(expr: &Expr, schema: &DFSchema) -> Option<usize> {
     }
 }
 
+/// Whether an expression reads columns of a schema, and no others.
+pub(super) fn is_over(expr: &Expr, schema: &DFSchema) -> bool {
+    let columns = expr.column_refs();
+    !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
+}
+
 /// An expression below its alias.
 pub(super) fn unaliased(expr: &Expr) -> &Expr {
     match expr {
@@ -147,16 +153,12 @@ impl On {
     /// All pairs of expressions that must be equal, also those that stand among the others: columns
     /// of the left schema first.
     pub(super) fn equalities(&self, left: &DFSchema, right: &DFSchema) -> Vec<(Expr, Expr)> {
-        let side = |expr: &Expr, schema: &DFSchema| {
-            let columns = expr.column_refs();
-            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
-        };
         let mut pairs = self.equal.clone();
         for other in &self.other {
             if let Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: two }) = other {
-                if side(one, left) && side(two, right) {
+                if is_over(one, left) && is_over(two, right) {
                     pairs.push((one.as_ref().clone(), two.as_ref().clone()));
-                } else if side(two, left) && side(one, right) {
+                } else if is_over(two, left) && is_over(one, right) {
                     pairs.push((two.as_ref().clone(), one.as_ref().clone()));
                 }
             }

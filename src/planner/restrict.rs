@@ -23,7 +23,7 @@ use datafusion::{
 
 use super::{
     Affected, Restricted, Tables,
-    columns::{On, column, distinct, filtered, null, padded, position, reads, union},
+    columns::{On, column, distinct, filtered, is_over, null, padded, position, reads, union},
     shape::{Node, kept_groups, partition_columns},
 };
 
@@ -489,7 +489,6 @@ impl<'a> Sides<'a> {
 
     /// What of a restriction passes to the left and to the right.
     fn down(&self, by: &Restriction) -> (Vec<Restriction>, Vec<Restriction>) {
-        let own = is_over;
         if self.join_type == JoinType::Full {
             // Rows of both sides have the coalesced column in common.
             let shared = |expr: &Expr, right: bool| {
@@ -510,23 +509,17 @@ impl<'a> Sides<'a> {
         }
         let (mut to_left, mut to_right) = (Vec::new(), Vec::new());
         if self.left_may_lead {
-            to_left.extend(by.mapped(|expr| own(expr, self.left).then(|| expr.clone())));
+            to_left.extend(by.mapped(|expr| is_over(expr, self.left).then(|| expr.clone())));
             let partner = |expr: &Expr| Some(self.equal.iter().find(|(ours, _)| ours == expr)?.1.clone());
             to_right.extend(by.mapped_whole(partner));
         }
         if self.right_may_lead {
-            to_right.extend(by.mapped(|expr| own(expr, self.right).then(|| expr.clone())));
+            to_right.extend(by.mapped(|expr| is_over(expr, self.right).then(|| expr.clone())));
             let partner = |expr: &Expr| Some(self.equal.iter().find(|(_, theirs)| theirs == expr)?.0.clone());
             to_left.extend(by.mapped_whole(partner));
         }
         (to_left, to_right)
     }
-}
-
-/// Whether an expression reads columns of a schema, and no others.
-fn is_over(expr: &Expr, schema: &DFSchema) -> bool {
-    let columns = expr.column_refs();
-    !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
 }
 
 /// The lowest plan in which expressions have all their values, so that as little as possible is

@@ -270,26 +270,18 @@ fn derived(plan: &LogicalPlan, inputs: &[Node]) -> Vec<bool> {
                 .map(|place| kept.get(place).and_then(Option::as_ref).is_none_or(|expr| input.reads_derived(expr)))
                 .collect()
         }
-        (LogicalPlan::Join(_), [left, right]) => {
-            let both = left.derived.iter().chain(&right.derived).copied();
-            // A mark reads all of the other side; semi and anti joins have the left columns only.
-            both.take(columns.min(left.derived.len() + right.derived.len()))
-                .chain(std::iter::repeat(true))
-                .take(columns)
-                .enumerate()
-                .map(|(place, derived)| derived || (is_mark(plan) && place >= left.derived.len()))
-                .collect()
-        }
+        (LogicalPlan::Join(join), [left, right]) => match join.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti => left.derived.clone(),
+            // A mark hangs on all of the other side.
+            JoinType::LeftMark => left.derived.iter().copied().chain([true]).collect(),
+            _ => left.derived.iter().chain(&right.derived).copied().collect(),
+        },
         (LogicalPlan::Union(_), branches) => {
             (0..columns).map(|place| branches.iter().any(|branch| branch.derived[place])).collect()
         }
         (_, [input]) => input.derived.clone(),
         _ => vec![false; columns],
     }
-}
-
-pub(super) fn is_mark(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::LeftMark)
 }
 
 /// By output column of an aggregate: the expression that all rows of a group share, whatever the

@@ -11,7 +11,6 @@ use std::{
 
 use arrow::{
     array::RecordBatch,
-    compute::{SortColumn, lexsort_to_indices, take_record_batch},
     datatypes::{Field, Schema, SchemaRef},
 };
 use datafusion::{
@@ -39,7 +38,7 @@ use crate::{
     gold::{self, Model, Planned},
     lake::{
         Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Keys, LakeTable, LocatedRows, TableChange, TableEdit,
-        TableFiles, TableName, concat,
+        TableFiles, TableName, concat, ordered,
     },
     planner::{self, Image, Incremental, Strategy, Tables},
 };
@@ -163,7 +162,9 @@ impl Workshop<'_> {
         let plan = planner::plan(&planned.plan, &changed, &tables).map_err(|e| not_worked_out(&e))?;
         let plan = match plan {
             Strategy::Incremental(plan) => plan,
-            Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
+            Strategy::Whole(whole) => {
+                return Err(Failure::Whole(format!("{whole}; to change that, {}", whole.way_out())));
+            }
         };
         let affected = self.key_sets(&context, &plan, &tables, base.rows()).await?;
         let affected_keys = affected.iter().map(|batch| batch.num_rows() as u64).sum();
@@ -362,14 +363,7 @@ impl Waiting {
         }
         let rows = concat(&planned.schema, &std::mem::take(&mut self.rows))?;
         self.count = 0;
-        let columns =
-            planned.order.iter().map(|&column| SortColumn { values: Arc::clone(rows.column(column)), options: None });
-        let columns: Vec<SortColumn> = columns.collect();
-        if columns.is_empty() {
-            return edit.add(&rows).await;
-        }
-        let order = lexsort_to_indices(&columns, None).and_then(|order| take_record_batch(&rows, &order));
-        edit.add(&order.map_err(|e| Error::bug("rows cannot be ordered").cause(e))?).await
+        edit.add(&ordered(&rows, &planned.order)?).await
     }
 }
 
