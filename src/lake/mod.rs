@@ -49,7 +49,7 @@ pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
 pub(crate) use located::{Keys, LocatedRows};
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
-pub(crate) use parquet_files::concat;
+pub(crate) use parquet_files::{concat, content_bytes};
 pub use parquet_files::{FileRows, FileWriter, read_columns};
 pub use pins::Pin;
 pub use provider::LakeTable;

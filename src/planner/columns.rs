@@ -15,13 +15,16 @@ use datafusion::{
     },
 };
 
+/// Positions of columns.
+pub(super) type Columns = BTreeSet<usize>;
+
 /// The column at a position.
 pub(super) fn column(schema: &DFSchema, position: usize) -> Expr {
     Expr::Column(Column::from(schema.qualified_field(position)))
 }
 
 /// The positions of the columns that an expression reads.
-pub(super) fn reads(expr: &Expr, schema: &DFSchema) -> BTreeSet<usize> {
+pub(super) fn reads(expr: &Expr, schema: &DFSchema) -> Columns {
     expr.column_refs().into_iter().filter_map(|column| schema.maybe_index_of_column(column)).collect()
 }
 
@@ -82,6 +85,27 @@ pub(super) fn padded(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan
         )
         .collect::<Result<_>>()?;
     as_columns(plan, exprs, schema)
+}
+
+/// The columns of `schema`: those at `places`, in ascending order, are the plan's first ones, the others NULL.
+pub(super) fn spread(plan: LogicalPlan, places: &Columns, schema: &DFSchema) -> Result<LogicalPlan> {
+    let exprs = spread_exprs(&plan, places, schema)?;
+    as_columns(plan, exprs, schema)
+}
+
+pub(super) fn spread_exprs(plan: &LogicalPlan, places: &Columns, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let mut given = 0..places.len();
+    let exprs = (0..schema.fields().len()).map(|place| match places.contains(&place).then(|| given.next()).flatten() {
+        Some(at) => Ok(column(plan.schema(), at)),
+        None => null(schema, place),
+    });
+    exprs.collect()
+}
+
+/// Some columns of a plan, and nothing else, called `u0`, `u1`, ...
+pub(super) fn numbered(plan: &LogicalPlan, places: &Columns) -> Vec<Expr> {
+    let exprs = places.iter().enumerate();
+    exprs.map(|(to, &from)| column(plan.schema(), from).alias(format!("u{to}"))).collect()
 }
 
 /// NULL of a column's type.

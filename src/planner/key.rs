@@ -1,7 +1,8 @@
 //! The choice of the rebuild key.
 //!
 //! Any output columns may be K that read nothing derived. The best restrict the most tables; among
-//! those a unique key of the model is finest, the smallest first; then columns that identify
+//! those what the model is tested to be unique by, then a unique key that follows from its tables, is
+//! finest, the smallest first; then columns that identify
 //! something (keys of tables, columns that are joined, grouped or partitioned by); then all of them.
 
 use std::collections::BTreeSet;
@@ -17,19 +18,20 @@ use super::{
 use crate::gold::unique_keys;
 
 /// Positions of output columns, in ascending order.
-pub(super) fn choose(root: &Node) -> Result<Vec<usize>, Whole> {
+pub(super) fn choose(root: &Node, tested: &[Vec<usize>]) -> Result<Vec<usize>, Whole> {
     let legal: BTreeSet<usize> = (0..root.derived.len()).filter(|place| !root.derived[*place]).collect();
     if legal.is_empty() {
         return Err(Whole::NoKey);
     }
-    let unique: Vec<BTreeSet<usize>> =
-        unique_keys(&root.plan).into_iter().filter(|key| !key.is_empty() && key.is_subset(&legal)).collect();
+    let tested = tested.iter().map(|key| (0, key.iter().copied().collect::<BTreeSet<_>>()));
+    let unique = unique_keys(&root.plan).into_iter().map(|key| (1, key));
+    let mut candidates: Vec<(u8, BTreeSet<usize>)> =
+        tested.chain(unique).filter(|(_, key)| key.is_subset(&legal)).collect();
     let identifying: BTreeSet<usize> = legal.iter().copied().filter(|place| identifies(root, *place)).collect();
-    let mut candidates: Vec<(u8, BTreeSet<usize>)> = unique.into_iter().map(|key| (0, key)).collect();
-    candidates.extend(identifying.iter().map(|place| (1, BTreeSet::from([*place]))));
-    candidates.push((1, identifying));
-    candidates.push((2, legal.clone()));
-    candidates.extend(legal.iter().map(|place| (3, BTreeSet::from([*place]))));
+    candidates.extend(identifying.iter().map(|place| (2, BTreeSet::from([*place]))));
+    candidates.push((2, identifying));
+    candidates.push((3, legal.clone()));
+    candidates.extend(legal.iter().map(|place| (4, BTreeSet::from([*place]))));
     let all = root.occurrences.len();
     let judged = candidates.into_iter().filter(|(_, key)| !key.is_empty()).map(|(class, key)| {
         let key: Vec<usize> = key.into_iter().collect();

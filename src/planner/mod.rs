@@ -20,9 +20,11 @@
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
 
 mod columns;
+mod delta;
 mod key;
 mod relax;
 mod restrict;
+mod sets;
 mod shape;
 
 use std::fmt;
@@ -32,7 +34,7 @@ use datafusion::{
     logical_expr::LogicalPlan,
 };
 
-pub use restrict::KeySet;
+pub use sets::KeySet;
 
 /// Which rows of a changed table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,21 +66,22 @@ pub enum Strategy {
 pub struct Incremental {
     /// K, as positions in the model's columns, in ascending order.
     pub key: Vec<usize>,
-    /// The changed inputs, each as often as the model reads it.
+    /// Where changes come from.
     pub affected: Vec<Affected>,
-    /// To be made in this order; each may read those before it. The first holds the affected keys,
-    /// and its plan is the union of all of [`Self::affected`].
+    /// To be made in this order; each may read those before it.
     pub key_sets: Vec<KeySet>,
+    /// The key set that has the affected keys, of all changes.
+    pub affected_keys: usize,
     /// The model's rows with affected keys, as its columns.
     pub fresh: LogicalPlan,
     /// The table occurrences, in the order of the plan.
     pub occurrences: Vec<Occurrence>,
 }
 
-/// The keys that the change of one table occurrence may affect.
+/// The keys that the change of some table occurrences may affect, together.
 #[derive(Debug, Clone)]
 pub struct Affected {
-    pub occurrence: usize,
+    pub occurrences: Vec<usize>,
     /// Distinct values of K.
     pub plan: LogicalPlan,
 }
@@ -156,12 +159,14 @@ impl Whole {
     }
 }
 
-/// Plans how a model follows when the inputs change that `changed` names.
+/// Plans how a model follows when the inputs change that `changed` names. `tested` are columns by which
+/// its rows are expected to be unique, whether they are or not.
 ///
 /// # Errors
 /// DataFusion's, where a plan cannot be put together: a bug, for every part was valid before.
 pub fn plan(
     model: &LogicalPlan,
+    tested: &[Vec<usize>],
     changed: &dyn Fn(&TableReference) -> bool,
     tables: &dyn Tables,
 ) -> PlanResult<Strategy> {
@@ -173,24 +178,32 @@ pub fn plan(
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
-    let key = match key::choose(&root) {
+    let key = match key::choose(&root, tested) {
         Ok(key) => key,
         Err(whole) => return Ok(Strategy::Whole(whole)),
     };
+    let mut sets = sets::KeySets::new(tables);
+    let scans = root.scans();
     let mut affected = Vec::new();
-    for (occurrence, scan) in root.scans().iter().enumerate() {
-        if scan.changed {
-            affected.push(Affected { occurrence, plan: relax::affected_keys(&root, &key, occurrence, tables)? });
-        }
+    for source in delta::sources(&root) {
+        let root = match shape::Node::with_source(&model, changed, source.id)? {
+            Ok(root) => root,
+            Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
+        };
+        let plan = relax::affected_keys(&root, &key, source, &mut sets)?;
+        let occurrences = source.occurrences.clone().filter(|&occurrence| scans[occurrence].changed).collect();
+        affected.push(Affected { occurrences, plan });
     }
-    let restricted = restrict::fresh_rows(&root, &key, &affected, tables)?;
-    let scans = root.scans().into_iter().zip(restricted.restricted_by);
+    let keys = restrict::keys_of(&root, &key, &affected)?;
+    let affected_keys = sets.add(keys);
+    let restricted = restrict::fresh_rows(&root, &key, affected_keys, &mut sets)?;
     Ok(Strategy::Incremental(Box::new(Incremental {
         key,
         affected,
-        key_sets: restricted.key_sets,
+        key_sets: sets.all(),
+        affected_keys,
         fresh: restricted.fresh,
-        occurrences: scans
+        occurrences: std::iter::zip(scans, restricted.restricted_by)
             .map(|(scan, restricted_by)| Occurrence { table: scan.table, changed: scan.changed, restricted_by })
             .collect(),
     })))

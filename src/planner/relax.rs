@@ -14,62 +14,49 @@
 //! Each relaxed operator has the columns of the one it stands for. Those that nothing above needs
 //! are NULL.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     common::{NullEquality, Result},
-    functions_aggregate::expr_fn::sum,
     logical_expr::{
-        Aggregate, Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Projection, Union, Window, lit,
+        Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Projection, Window, lit,
         utils::split_conjunction,
     },
 };
 
 use super::{
-    Image, Tables,
+    Image,
     columns::{
-        On, as_columns, at_most_one, column, distinct, filtered, null, one_row, padded, reads, renamed, unfailing,
-        union,
+        Columns, On, as_columns, at_most_one, column, distinct, filtered, null, numbered, one_row, padded, reads,
+        renamed, spread, unfailing, union,
     },
+    delta::{Changed, image, netted},
+    restrict::narrowed,
+    sets::KeySets,
     shape::{Node, kept_groups, partition_columns},
 };
 
-/// The distinct values of the key columns that a change of one occurrence may affect.
-pub(super) fn affected_keys(root: &Node, key: &[usize], occurrence: usize, tables: &dyn Tables) -> Result<LogicalPlan> {
-    let used = root.used_columns();
-    let relaxed =
-        Relax { changed: Some(occurrence), used: &used, tables }.node(root, &key.iter().copied().collect())?;
+/// The distinct values of the key columns that the changed rows of a source may affect.
+pub(super) fn affected_keys(
+    root: &Node,
+    key: &[usize],
+    source: &Node,
+    sets: &mut KeySets<'_>,
+) -> Result<LogicalPlan> {
+    let source = Source { id: source.id, occurrence: source.occurrences.start, changed: Changed::of(source, sets)? };
+    let relaxed = Relax { source: Some(source), sets, sides: BTreeMap::new(), pairs: BTreeMap::new() }
+        .node(root, &key.iter().copied().collect())?;
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     let projected = LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?);
     Ok(distinct(projected))
 }
 
-/// The rows that went or came, as far as the model can tell: in the columns that it depends on. A row
-/// that went and came again with other values elsewhere is none.
-fn changed_rows(before: LogicalPlan, after: LogicalPlan, used: &Columns) -> Result<LogicalPlan> {
-    let schema = Arc::clone(before.schema());
-    let counted = |rows: LogicalPlan, weight: i64| -> Result<Arc<LogicalPlan>> {
-        let columns = used.iter().enumerate().map(|(to, &from)| column(rows.schema(), from).alias(format!("u{to}")));
-        let columns = columns.chain([lit(weight).alias("weight")]).collect();
-        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, rows.into())?)))
-    };
-    let both = Union::try_new_with_loose_types(vec![counted(before, -1)?, counted(after, 1)?])?;
-    let both = Arc::new(LogicalPlan::Union(both));
-    let groups = (0..used.len()).map(|place| column(both.schema(), place)).collect();
-    let weight = column(both.schema(), used.len());
-    let net = LogicalPlan::Aggregate(Aggregate::try_new(both, groups, vec![sum(weight).alias("net")])?);
-    let differs = column(net.schema(), used.len()).not_eq(lit(0_i64));
-    let net = filtered(net, vec![differs])?;
-    let places: BTreeMap<usize, usize> = used.iter().enumerate().map(|(to, &from)| (from, to)).collect();
-    let exprs = (0..schema.fields().len()).map(|place| match places.get(&place) {
-        Some(&place) => Ok(column(net.schema(), place)),
-        None => null(&schema, place),
-    });
-    let exprs = exprs.collect::<Result<_>>()?;
-    as_columns(net, exprs, &schema)
+/// The operator whose rows changed.
+struct Source {
+    id: usize,
+    /// A table occurrence in it.
+    occurrence: usize,
+    changed: Changed,
 }
 
 /// One side of a join.
@@ -77,53 +64,62 @@ struct Side<'a> {
     node: &'a Node,
     /// What is needed above the join.
     needed: Columns,
+    /// What of it the model's rows depend on, but for the join's conditions.
+    used: Columns,
     /// What is needed of it, for the join's conditions too.
     below: Columns,
 }
 
-/// Positions of columns.
-type Columns = BTreeSet<usize>;
-
-#[derive(Clone, Copy)]
-struct Relax<'a> {
-    /// The changed occurrence; none is changed where a plan is wanted with all rows that are or were.
-    changed: Option<usize>,
-    /// By occurrence, the columns on which the model depends.
-    used: &'a [Columns],
-    tables: &'a dyn Tables,
+/// What the sides of a join are matched by.
+struct Conditions {
+    on: On,
+    /// Whether these are all of the join's: none reads what an aggregate or a window computes.
+    whole: bool,
 }
 
-impl Relax<'_> {
-    fn holds_change(self, node: &Node) -> bool {
-        node.contains(self.changed)
+impl Conditions {
+    fn turned(&self) -> Self {
+        Self { on: self.on.turned(), whole: self.whole }
+    }
+}
+
+struct Relax<'a, 't> {
+    /// None where a plan is wanted with all rows that are or were.
+    source: Option<Source>,
+    sets: &'a mut KeySets<'t>,
+    /// Sides of joins that were made, by their operator, and pairs, by that of the changed side.
+    sides: BTreeMap<usize, LogicalPlan>,
+    pairs: BTreeMap<usize, LogicalPlan>,
+}
+
+impl Relax<'_, '_> {
+    fn holds_change(&self, node: &Node) -> bool {
+        self.source.as_ref().is_some_and(|source| node.occurrences.contains(&source.occurrence))
+    }
+
+    /// What changed of an operator's rows, if it is the source.
+    fn changed(&self, node: &Node) -> Option<&Changed> {
+        self.source.as_ref().filter(|source| source.id == node.id).map(|source| &source.changed)
+    }
+
+    /// A plan of an operator for all rows that are or were.
+    fn unmarked(&mut self, node: &Node, needed: &Columns) -> Result<LogicalPlan> {
+        Relax { source: None, sets: &mut *self.sets, sides: BTreeMap::new(), pairs: BTreeMap::new() }.node(node, needed)
     }
 
     /// The relaxed operator, with the columns that are needed.
-    fn node(self, node: &Node, needed: &Columns) -> Result<LogicalPlan> {
+    fn node(&mut self, node: &Node, needed: &Columns) -> Result<LogicalPlan> {
         if !node.changed {
             return Ok(node.plan.clone());
         }
         let schema = node.plan.schema();
+        if let Some(changed) = self.changed(node) {
+            return changed.rows(schema, self.sets);
+        }
         match (&node.plan, node.inputs.as_slice()) {
             (LogicalPlan::TableScan(scan), _) => {
-                let image = |image: Image| {
-                    let rows = self.tables.image(&scan.table_name, image)?;
-                    match &scan.projection {
-                        Some(projection) if rows.schema().fields().len() != projection.len() => {
-                            let exprs = projection.iter().map(|&place| column(rows.schema(), place)).collect();
-                            as_columns(rows, exprs, schema)
-                        }
-                        _ => renamed(rows, schema),
-                    }
-                };
-                if self.holds_change(node) {
-                    return changed_rows(
-                        image(Image::Before)?,
-                        image(Image::After)?,
-                        &self.used[node.occurrences.start],
-                    );
-                }
-                union(vec![image(Image::Before)?, node.plan.clone()], schema)
+                let before = image(scan, &node.plan, Image::Before, self.sets)?;
+                union(vec![before, node.plan.clone()], schema)
             }
             (LogicalPlan::Projection(projection), [input]) => {
                 let wanted = |place: usize| needed.contains(&place) && !node.derived[place];
@@ -170,9 +166,13 @@ impl Relax<'_> {
             (LogicalPlan::Window(window), [input]) => self.window(node, window, input, needed),
             (LogicalPlan::Union(_), branches) => {
                 let here = self.holds_change(node);
-                let branches = branches.iter().filter(|branch| !here || self.holds_change(branch));
-                let branches = branches.map(|branch| self.node(branch, needed)).collect::<Result<_>>()?;
-                union(branches, schema)
+                let mut rows = Vec::new();
+                for branch in branches {
+                    if !here || self.holds_change(branch) {
+                        rows.push(self.node(branch, needed)?);
+                    }
+                }
+                union(rows, schema)
             }
             (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => {
                 renamed(self.node(input, needed)?, schema)
@@ -181,95 +181,140 @@ impl Relax<'_> {
         }
     }
 
-    fn join(self, node: &Node, join: &Join, left: &Node, right: &Node, needed: &Columns) -> Result<LogicalPlan> {
+    fn join(
+        &mut self,
+        node: &Node,
+        join: &Join,
+        left: &Node,
+        right: &Node,
+        needed: &Columns,
+    ) -> Result<LogicalPlan> {
         let schema = node.plan.schema();
         let width = left.derived.len();
         let on = self.kept_conditions(join, left, right)?;
-        let conditions = on.equal.iter().flat_map(|(left, right)| [left, right]).chain(&on.other);
-        let (mut left_below, mut right_below): (Columns, Columns) = (Columns::new(), Columns::new());
-        for condition in conditions {
-            left_below.extend(reads(condition, left.plan.schema()));
-            right_below.extend(reads(condition, right.plan.schema()));
-        }
-        let right_needed = match join.join_type {
-            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
-                needed.iter().any(|place| *place >= width)
-            }
-            _ => false,
+        let both = matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full);
+        let of_left = |columns: &Columns| -> Columns { columns.iter().copied().filter(|at| *at < width).collect() };
+        let of_right = |columns: &Columns| -> Columns {
+            columns.iter().filter(|at| both && **at >= width).map(|at| at - width).collect()
         };
-        let left_needed = needed.iter().any(|place| *place < width);
-        left_below.extend(needed.iter().filter(|place| **place < width));
-        if right_needed {
-            right_below.extend(needed.iter().filter(|place| **place >= width).map(|place| place - width));
-        }
-        let (in_left, in_right) = (self.holds_change(left), self.holds_change(right));
-        let left = Side {
-            node: left,
-            needed: needed.iter().copied().filter(|place| *place < width).collect(),
-            below: left_below,
+        let conditions = || on.equal.iter().flat_map(|(one, other)| [one, other]).chain(&on.other);
+        let side = |node: &'_ Node, needed: Columns, used: Columns| {
+            let read = conditions().flat_map(|condition| reads(condition, node.plan.schema()));
+            let below = read.chain(needed.iter().copied()).collect();
+            (needed, used, below)
         };
-        let right_places = needed.iter().filter(|place| right_needed && **place >= width).map(|place| place - width);
-        let right = Side { node: right, needed: right_places.collect(), below: right_below };
-        let matched = || -> Result<LogicalPlan> {
+        let (needed_left, used_left, below) = side(left, of_left(needed), of_left(&node.used));
+        let left = Side { node: left, needed: needed_left, used: used_left, below };
+        let (needed_right, used_right, below) = side(right, of_right(needed), of_right(&node.used));
+        let right = Side { node: right, needed: needed_right, used: used_right, below };
+        let terms = on.equal.len() + on.other.len();
+        let whole = terms == join.on.len() + join.filter.iter().flat_map(split_conjunction).count();
+        let on = Conditions { on, whole };
+
+        let (in_left, in_right) = (self.holds_change(left.node), self.holds_change(right.node));
+        let (left_needed, right_needed) = (!left.needed.is_empty(), !right.needed.is_empty());
+        let matched = |relax: &mut Self| -> Result<LogicalPlan> {
             if !right_needed {
-                padded(self.with_partner(&left, &right, on.clone())?, schema)
+                padded(relax.with_partner(&left, &right, &on)?, schema)
             } else if !left_needed {
-                padded(self.with_partner(&right, &left, on.turned())?, schema)
+                padded(relax.with_partner(&right, &left, &on.turned())?, schema)
+            } else if in_right {
+                padded(relax.pairs(&left, &right, &on)?, schema)
+            } else if in_left {
+                padded(relax.pairs(&right, &left, &on.turned())?, schema)
             } else {
-                on.clone().join(self.side(&left)?, self.side(&right)?, JoinType::Inner)
+                on.on.clone().join(relax.side(&left)?, relax.side(&right)?, JoinType::Inner)
             }
         };
         // Rows of one side without the other: all of them, or those that the change in the other
         // side may have left alone or joined.
-        let left_alone = || -> Result<LogicalPlan> {
-            let rows = if in_right { self.with_partner(&left, &right, on.clone())? } else { self.side(&left)? };
+        let left_alone = |relax: &mut Self| -> Result<LogicalPlan> {
+            let rows = if in_right { relax.with_partner(&left, &right, &on)? } else { relax.side(&left)? };
             padded(rows, schema)
         };
-        let right_alone = || -> Result<LogicalPlan> {
-            let rows = if in_left { self.with_partner(&right, &left, on.turned())? } else { self.side(&right)? };
+        let right_alone = |relax: &mut Self| -> Result<LogicalPlan> {
+            let rows = if in_left { relax.with_partner(&right, &left, &on.turned())? } else { relax.side(&right)? };
             padded(rows, schema)
         };
         match join.join_type {
-            JoinType::Inner => matched(),
-            JoinType::LeftSemi => padded(self.with_partner(&left, &right, on.clone())?, schema),
+            JoinType::Inner => matched(self),
+            JoinType::LeftSemi => padded(self.with_partner(&left, &right, &on)?, schema),
             // The mark and the right side's absence may change only where the right side does.
-            JoinType::LeftAnti | JoinType::LeftMark => left_alone(),
-            JoinType::Left if right_needed => union(vec![matched()?, left_alone()?], schema),
-            JoinType::Left => left_alone(),
-            JoinType::Right if left_needed => union(vec![matched()?, right_alone()?], schema),
-            JoinType::Right => right_alone(),
+            JoinType::LeftAnti | JoinType::LeftMark => left_alone(self),
+            JoinType::Left if right_needed => union(vec![matched(self)?, left_alone(self)?], schema),
+            JoinType::Left => left_alone(self),
+            JoinType::Right if left_needed => union(vec![matched(self)?, right_alone(self)?], schema),
+            JoinType::Right => right_alone(self),
             _ => {
-                let mut parts = vec![left_alone()?, right_alone()?];
+                let mut parts = vec![left_alone(self)?, right_alone(self)?];
                 if left_needed && right_needed {
-                    parts.push(matched()?);
+                    parts.push(matched(self)?);
                 }
                 union(parts, schema)
             }
         }
     }
 
-    fn side(self, side: &Side<'_>) -> Result<LogicalPlan> {
-        self.node(side.node, &side.below)
+    /// The rows of a side, with the columns that are needed. Those that hold the change are few, and kept.
+    fn side(&mut self, side: &Side<'_>) -> Result<LogicalPlan> {
+        if let Some(made) = self.sides.get(&side.node.id) {
+            return Ok(made.clone());
+        }
+        let plan = self.node(side.node, &side.below)?;
+        if !self.holds_change(side.node) {
+            return Ok(plan);
+        }
+        let plan = if self.changed(side.node).is_some() { plan } else { self.kept(plan, &side.below)? };
+        self.sides.insert(side.node.id, plan.clone());
+        Ok(plan)
+    }
+
+    /// The distinct rows of a plan in some columns, made once; the others are NULL.
+    fn kept(&mut self, plan: LogicalPlan, columns: &Columns) -> Result<LogicalPlan> {
+        if columns.is_empty() {
+            return Ok(plan);
+        }
+        let schema = Arc::clone(plan.schema());
+        let rows = distinct(LogicalPlan::Projection(Projection::try_new(numbered(&plan, columns), plan.into())?));
+        let rows = self.sets.add(rows);
+        spread(self.sets.read(rows)?, columns, &schema)
+    }
+
+    /// The rows of a side that can have a partner in the other one, which holds the change.
+    fn beside(&mut self, this: &Side<'_>, changed: &Side<'_>, on: &On) -> Result<LogicalPlan> {
+        if let Some(made) = self.sides.get(&this.node.id) {
+            return Ok(made.clone());
+        }
+        let rows = self.node(this.node, &this.below)?;
+        let few = self.side(changed)?;
+        let rows = narrowed(rows, &few, on, self.sets)?;
+        self.sides.insert(this.node.id, rows.clone());
+        Ok(rows)
     }
 
     /// The rows of a side that have a partner on the other, with the columns that are needed; `on` has
     /// this side first.
-    fn with_partner(self, this: &Side<'_>, other: &Side<'_>, on: On) -> Result<LogicalPlan> {
-        // Looking for a partner among rows that have to be gathered costs more than the keys that it spares.
-        if other.node.gathers() && !self.holds_change(other.node) {
-            return self.side(this);
+    fn with_partner(&mut self, this: &Side<'_>, other: &Side<'_>, on: &Conditions) -> Result<LogicalPlan> {
+        if !self.holds_change(other.node) {
+            // Looking for a partner among rows that have to be gathered costs more than the keys that it spares.
+            let rows = self.side(this)?;
+            if other.node.gathers() {
+                return Ok(rows);
+            }
+            let other =
+                if self.holds_change(this.node) { self.beside(other, this, &on.on.turned())? } else { self.side(other)? };
+            return on.on.clone().semi_join(rows, other);
         }
         // Columns that equal the other side's need no rows of this one, which may be many: its changed
         // rows have the values.
         let schema = this.node.plan.schema();
         let theirs = |place: &usize| {
             let ours = column(schema, *place);
-            let (_, theirs) = on.equal.iter().find(|(one, _)| *one == ours)?;
+            let (_, theirs) = on.on.equal.iter().find(|(one, _)| *one == ours)?;
             let data_type = theirs.get_type(other.node.plan.schema()).ok()?;
             (data_type == *schema.field(*place).data_type()).then(|| (*place, theirs.clone()))
         };
-        if self.holds_change(other.node)
-            && !this.needed.is_empty()
+        if !this.needed.is_empty()
             && let Some(values) = this.needed.iter().map(theirs).collect::<Option<BTreeMap<usize, Expr>>>()
         {
             let exprs = (0..schema.fields().len()).map(|place| match values.get(&place) {
@@ -278,11 +323,57 @@ impl Relax<'_> {
             });
             return as_columns(self.side(other)?, exprs.collect::<Result<_>>()?, schema);
         }
-        on.semi_join(self.side(this)?, self.side(other)?)
+        if let Some(pairs) = self.changed_pairs(this, other, on)? {
+            return padded(pairs, schema);
+        }
+        let rows = self.beside(this, other, &on.on)?;
+        on.on.clone().semi_join(rows, self.side(other)?)
+    }
+
+    /// Rows of a side with their partners on the other one, which holds the change.
+    fn pairs(&mut self, this: &Side<'_>, changed: &Side<'_>, on: &Conditions) -> Result<LogicalPlan> {
+        if let Some(pairs) = self.changed_pairs(this, changed, on)? {
+            return Ok(pairs);
+        }
+        let rows = self.beside(this, changed, &on.on)?;
+        on.on.clone().join(rows, self.side(changed)?, JoinType::Inner)
+    }
+
+    /// Rows of a side with partners of which there are more or fewer than there were, where the other
+    /// side is the source. What the model sees of partners is what counts: one that went and one that
+    /// came may look the same. Both sides' columns, as far as they are known. None where the partners
+    /// cannot be told.
+    fn changed_pairs(
+        &mut self,
+        this: &Side<'_>,
+        other: &Side<'_>,
+        on: &Conditions,
+    ) -> Result<Option<LogicalPlan>> {
+        let Some(changed) = self.changed(other.node).filter(|_| on.whole && !on.on.equal.is_empty()) else {
+            return Ok(None);
+        };
+        let changed = changed.clone();
+        if let Some(made) = self.pairs.get(&other.node.id) {
+            return Ok(Some(made.clone()));
+        }
+        let rows = self.beside(this, other, &on.on)?;
+        let (partners, weight) = changed.weighted_rows(other.node.plan.schema(), self.sets)?;
+        let joined = on.on.clone().join(rows, partners, JoinType::Inner)?;
+        let width = this.node.derived.len();
+        let places: Columns =
+            this.below.iter().copied().chain(other.used.iter().map(|place| width + place)).collect();
+        let kept = numbered(&joined, &places).into_iter().chain([weight.alias("weight")]).collect();
+        let net = netted(vec![LogicalPlan::Projection(Projection::try_new(kept, joined.into())?)], places.len())?;
+        let differs = column(net.schema(), places.len()).not_eq(lit(0_i64));
+        let found = self.sets.add(filtered(net, vec![differs])?);
+        let both = this.node.plan.schema().join(other.node.plan.schema())?;
+        let pairs = spread(self.sets.read(found)?, &places, &both)?;
+        self.pairs.insert(other.node.id, pairs.clone());
+        Ok(Some(pairs))
     }
 
     /// The join's conditions that read nothing derived.
-    fn kept_conditions(self, join: &Join, left: &Node, right: &Node) -> Result<On> {
+    fn kept_conditions(&self, join: &Join, left: &Node, right: &Node) -> Result<On> {
         let mut on = On::of(join);
         on.equal.retain(|(one, other)| !left.reads_derived(one) && !right.reads_derived(other));
         for (one, other) in &mut on.equal {
@@ -298,7 +389,7 @@ impl Relax<'_> {
     }
 
     /// A changed row alters other rows of its partitions: all rows of those that hold one.
-    fn window(self, node: &Node, window: &Window, input: &Node, needed: &Columns) -> Result<LogicalPlan> {
+    fn window(&mut self, node: &Node, window: &Window, input: &Node, needed: &Columns) -> Result<LogicalPlan> {
         let schema = node.plan.schema();
         let mut below: Columns = needed.iter().copied().filter(|place| *place < input.derived.len()).collect();
         if !self.holds_change(input) {
@@ -306,8 +397,9 @@ impl Relax<'_> {
         }
         let partition: Columns = partition_columns(window).into_iter().filter(|place| !input.derived[*place]).collect();
         below.extend(&partition);
-        let all = Self { changed: None, ..self }.node(input, &below)?;
         let touched = self.node(input, &partition)?;
+        let touched = self.kept(touched, &partition)?;
+        let all = self.unmarked(input, &below)?;
         let names: Vec<Expr> = partition
             .iter()
             .map(|&place| column(touched.schema(), place).alias_qualified(Some("__touched"), format!("p{place}")))
@@ -322,6 +414,7 @@ impl Relax<'_> {
             .enumerate()
             .map(|(index, &place)| (column(all.schema(), place), column(touched.schema(), index)));
         let on = On { equal: equal.collect(), other: Vec::new(), nulls: NullEquality::NullEqualsNull };
+        let all = narrowed(all, &touched, &on, self.sets)?;
         padded(on.semi_join(all, touched)?, schema)
     }
 }

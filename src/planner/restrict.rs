@@ -22,42 +22,48 @@ use datafusion::{
 };
 
 use super::{
-    Affected, Restricted, Tables,
+    Affected, Restricted,
     columns::{On, column, distinct, filtered, is_over, null, padded, position, reads, union},
+    sets::{KeySets, is_set},
     shape::{Node, kept_groups, partition_columns},
 };
-
-/// Distinct values that tables are matched with.
-#[derive(Debug, Clone)]
-pub struct KeySet {
-    pub number: usize,
-    /// Gives each value once. Reads key sets with smaller numbers only.
-    pub plan: LogicalPlan,
-}
 
 /// What [`fresh_rows`] gives.
 pub(super) struct FreshRows {
     pub(super) fresh: LogicalPlan,
-    pub(super) key_sets: Vec<KeySet>,
     /// By table occurrence.
     pub(super) restricted_by: Vec<Vec<Restricted>>,
 }
 
-/// The rows of the model that have an affected key.
-pub(super) fn fresh_rows(root: &Node, key: &[usize], affected: &[Affected], tables: &dyn Tables) -> Result<FreshRows> {
-    let schema = root.plan.schema();
-    let columns: Vec<Expr> = key.iter().map(|&place| column(schema, place)).collect();
-    let named = LogicalPlan::Projection(Projection::try_new(columns.clone(), root.plan.clone().into())?);
-    let affected: Vec<LogicalPlan> = affected.iter().map(|affected| affected.plan.clone()).collect();
+/// The distinct keys that any change may affect.
+pub(super) fn keys_of(root: &Node, key: &[usize], affected: &[Affected]) -> Result<LogicalPlan> {
+    let columns: Vec<Expr> = key.iter().map(|&place| column(root.plan.schema(), place)).collect();
+    let named = LogicalPlan::Projection(Projection::try_new(columns, root.plan.clone().into())?);
     // With no change there are no keys: a plan of that shape is still wanted, to be looked at.
-    let keys = if affected.is_empty() { distinct(named) } else { distinct(union(affected, named.schema())?) };
-    let mut restrict = Restrict::new(root.occurrences.len(), tables);
-    restrict.key_sets.push(KeySet { number: 0, plan: keys });
-    let of_keys = Keys { set: 0, columns: (0..key.len()).collect() };
+    let affected: Vec<LogicalPlan> = affected.iter().map(|affected| affected.plan.clone()).collect();
+    Ok(if affected.is_empty() { distinct(named) } else { distinct(union(affected, named.schema())?) })
+}
+
+/// The rows of the model whose key is in a key set.
+pub(super) fn fresh_rows(root: &Node, key: &[usize], affected: usize, sets: &mut KeySets<'_>) -> Result<FreshRows> {
+    let columns: Vec<Expr> = key.iter().map(|&place| column(root.plan.schema(), place)).collect();
+    let of_keys = Keys { set: affected, columns: (0..key.len()).collect() };
     let by = Restriction { exprs: columns, keys: of_keys, nulls: NullEquality::NullEqualsNull };
+    let mut restrict = Restrict::new(root.occurrences.len(), sets);
     let restricted = restrict.node(root, vec![by.clone()])?;
     let fresh = restrict.matched(restricted, &by)?;
-    Ok(FreshRows { fresh, key_sets: restrict.key_sets, restricted_by: restrict.restricted_by })
+    Ok(FreshRows { fresh, restricted_by: restrict.restricted_by })
+}
+
+/// A plan's rows that have a partner among few others, and perhaps more of its rows; `on` has the plan first.
+pub(super) fn narrowed(plan: LogicalPlan, few: &LogicalPlan, on: &On, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
+    let Ok(node) = Node::root(&plan, &|_| true)? else { return Ok(plan) };
+    let pairs = on.equalities(plan.schema(), few.schema()).into_iter().map(|(ours, theirs)| (theirs, ours));
+    let mut restrict = Restrict::new(node.occurrences.len(), sets);
+    match restrict.derived(few, &pairs.collect::<Vec<_>>(), &node, on.nulls)? {
+        Some(by) => restrict.node(&node, vec![by]),
+        None => Ok(plan),
+    }
 }
 
 /// The table occurrences that keys in these columns would reach, without making any plan.
@@ -103,22 +109,19 @@ impl Restriction {
     }
 }
 
-struct Restrict<'a> {
-    tables: &'a dyn Tables,
-    key_sets: Vec<KeySet>,
+struct Restrict<'a, 't> {
+    sets: &'a mut KeySets<'t>,
     restricted_by: Vec<Vec<Restricted>>,
-    /// Tells apart the places where key sets are read.
-    uses: usize,
 }
 
-impl<'a> Restrict<'a> {
-    fn new(occurrences: usize, tables: &'a dyn Tables) -> Self {
-        Self { tables, key_sets: Vec::new(), restricted_by: vec![Vec::new(); occurrences], uses: 0 }
+impl<'a, 't> Restrict<'a, 't> {
+    fn new(occurrences: usize, sets: &'a mut KeySets<'t>) -> Self {
+        Self { sets, restricted_by: vec![Vec::new(); occurrences] }
     }
 
     /// The operator's plan, restricted.
     fn node(&mut self, node: &Node, by: Vec<Restriction>) -> Result<LogicalPlan> {
-        if by.is_empty() {
+        if by.is_empty() || is_set(&node.plan) {
             return Ok(node.plan.clone());
         }
         match (&node.plan, node.inputs.as_slice()) {
@@ -245,7 +248,7 @@ impl<'a> Restrict<'a> {
         }
         let mut without = self.node(&alone, of_alone)?;
         for set in wanted {
-            let keys = self.tables.keys(set, &self.key_sets[set].plan)?;
+            let keys = self.sets.read(set)?;
             let any = On { equal: Vec::new(), other: Vec::new(), nulls: NullEquality::NullEqualsNothing };
             without = any.semi_join(without, keys)?;
         }
@@ -254,7 +257,7 @@ impl<'a> Restrict<'a> {
 
     /// The key set of those keys that have fixed values in some columns: their other columns.
     fn with_values(&mut self, by: &Restriction, fixed: Vec<(Expr, usize)>, others: &[usize]) -> Result<usize> {
-        let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
+        let keys = self.sets.read(by.keys.set)?;
         let operator = match by.nulls {
             NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
             NullEquality::NullEqualsNothing => Operator::Eq,
@@ -271,9 +274,7 @@ impl<'a> Restrict<'a> {
         };
         let found = filtered(keys.clone(), terms.collect())?;
         let plan = distinct(LogicalPlan::Projection(Projection::try_new(kept, found.into())?));
-        let number = self.key_sets.len();
-        self.key_sets.push(KeySet { number, plan });
-        Ok(number)
+        Ok(self.sets.add(plan))
     }
 
     /// The join columns of a restricted side, as a restriction of the other; none where that would
@@ -294,18 +295,16 @@ impl<'a> Restrict<'a> {
         let (from, ours) = origin(restricted, ours);
         let named = ours.into_iter().enumerate().map(|(place, expr)| expr.unalias().alias(format!("k{place}")));
         let plan = distinct(LogicalPlan::Projection(Projection::try_new(named.collect(), from.clone().into())?));
-        let number = self.key_sets.len();
+        let number = self.sets.add(plan);
         let columns = (0..pairs.len()).collect();
-        self.key_sets.push(KeySet { number, plan });
         let exprs = pairs.into_iter().map(|(_, theirs)| theirs.clone()).collect();
         Ok(Some(Restriction { exprs, keys: Keys { set: number, columns }, nulls }))
     }
 
     /// The rows of a plan that a restriction wants.
     fn matched(&mut self, plan: LogicalPlan, by: &Restriction) -> Result<LogicalPlan> {
-        let keys = self.tables.keys(by.keys.set, &self.key_sets[by.keys.set].plan)?;
-        self.uses += 1;
-        let qualifier = format!("__keys_{}", self.uses);
+        let keys = self.sets.read(by.keys.set)?;
+        let qualifier = self.sets.qualifier();
         let columns =
             by.keys.columns.iter().map(|&place| {
                 column(keys.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("k{place}"))
@@ -332,7 +331,7 @@ fn reaches(node: &Node, exprs: &[Expr]) -> bool {
 
 fn reach(node: &Node, by: Vec<Vec<Expr>>, reached: &mut BTreeSet<usize>) {
     let by: Vec<Vec<Expr>> = by.into_iter().filter(|exprs| !exprs.is_empty()).collect();
-    if by.is_empty() {
+    if by.is_empty() || is_set(&node.plan) {
         return;
     }
     match (&node.plan, node.inputs.as_slice()) {

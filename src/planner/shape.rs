@@ -62,6 +62,8 @@ pub(super) struct Scan {
 /// One operator and what is below it.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
+    /// The number of the operator in its plan, from the top.
+    pub(super) id: usize,
     pub(super) plan: LogicalPlan,
     pub(super) inputs: Vec<Node>,
     /// The numbers of the table occurrences in it.
@@ -69,6 +71,8 @@ pub(super) struct Node {
     /// By output column: whether it reads an aggregate or a window, so that a change may alter it
     /// in rows that did not change themselves.
     pub(super) derived: Vec<bool>,
+    /// The output columns on which the plan's rows depend. A change of others is none to it.
+    pub(super) used: BTreeSet<usize>,
     /// Whether any of its tables changed. What reads no changed table is as it was.
     pub(super) changed: bool,
     /// Whether it is a table.
@@ -81,7 +85,29 @@ impl Node {
         plan: &LogicalPlan,
         changed: &dyn Fn(&TableReference) -> bool,
     ) -> Result<std::result::Result<Self, Part>> {
-        Builder { changed, next: 0 }.node(plan)
+        Self::build(plan, changed, None)
+    }
+
+    /// The tree in which the operator with this number stands for a table: what changed in its rows
+    /// is known, so that none of its columns is derived.
+    pub(super) fn with_source(
+        plan: &LogicalPlan,
+        changed: &dyn Fn(&TableReference) -> bool,
+        source: usize,
+    ) -> Result<std::result::Result<Self, Part>> {
+        Self::build(plan, changed, Some(source))
+    }
+
+    fn build(
+        plan: &LogicalPlan,
+        changed: &dyn Fn(&TableReference) -> bool,
+        source: Option<usize>,
+    ) -> Result<std::result::Result<Self, Part>> {
+        let mut builder = Builder { changed, source, occurrences: 0, operators: 0 };
+        Ok(builder.node(plan)?.map(|mut root| {
+            root.mark_used((0..root.derived.len()).collect());
+            root
+        }))
     }
 
     /// The table occurrences by number.
@@ -100,32 +126,26 @@ impl Node {
         Self { plan, inputs: vec![left.clone(), right.clone()], derived, ..self.clone() }
     }
 
-    /// By table occurrence: the columns on which the model's rows depend. A change of others is none to it.
-    pub(super) fn used_columns(&self) -> Vec<BTreeSet<usize>> {
-        let mut used = vec![BTreeSet::new(); self.occurrences.len()];
-        self.mark_used((0..self.derived.len()).collect(), &mut used);
-        used
-    }
-
-    fn mark_used(&self, needed: BTreeSet<usize>, used: &mut [BTreeSet<usize>]) {
+    fn mark_used(&mut self, needed: BTreeSet<usize>) {
+        self.used.clone_from(&needed);
         let below = |input: &Node, exprs: &mut dyn Iterator<Item = &Expr>| -> BTreeSet<usize> {
             exprs.flat_map(|expr| reads(expr, input.plan.schema())).collect()
         };
         let all = |input: &Node| (0..input.derived.len()).collect();
-        match (&self.plan, self.inputs.as_slice()) {
-            (LogicalPlan::TableScan(_), _) => used[self.occurrences.start].extend(needed),
+        match (&self.plan, self.inputs.as_mut_slice()) {
+            (LogicalPlan::TableScan(_), _) => {}
             (LogicalPlan::Projection(projection), [input]) => {
                 let exprs = projection.expr.iter().enumerate().filter(|(place, _)| needed.contains(place));
-                input.mark_used(below(input, &mut exprs.map(|(_, expr)| expr)), used);
+                input.mark_used(below(input, &mut exprs.map(|(_, expr)| expr)));
             }
             (LogicalPlan::Filter(filter), [input]) => {
                 let read = below(input, &mut std::iter::once(&filter.predicate));
-                input.mark_used(&needed | &read, used);
+                input.mark_used(&needed | &read);
             }
-            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => input.mark_used(needed, used),
+            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_), [input]) => input.mark_used(needed),
             (LogicalPlan::Union(_), branches) => {
                 for branch in branches {
-                    branch.mark_used(needed.clone(), used);
+                    branch.mark_used(needed.clone());
                 }
             }
             (LogicalPlan::Join(join), [left, right]) => {
@@ -136,29 +156,25 @@ impl Node {
                 of_left.extend(needed.iter().filter(|place| **place < width));
                 let both = self.derived.len() == width + right.derived.len();
                 of_right.extend(needed.iter().filter(|place| both && **place >= width).map(|place| place - width));
-                left.mark_used(of_left, used);
-                right.mark_used(of_right, used);
+                left.mark_used(of_left);
+                right.mark_used(of_right);
             }
             (LogicalPlan::Aggregate(aggregate), [input]) => {
                 let groups = self.derived.len() - aggregate.aggr_expr.len();
                 let wanted = aggregate.aggr_expr.iter().enumerate();
                 let wanted = wanted.filter(|(place, _)| needed.contains(&(groups + place))).map(|(_, expr)| expr);
-                input.mark_used(below(input, &mut aggregate.group_expr.iter().chain(wanted)), used);
+                input.mark_used(below(input, &mut aggregate.group_expr.iter().chain(wanted)));
             }
             (LogicalPlan::Window(window), [input]) => {
                 let width = input.derived.len();
                 // Needed or not, windows are followed by their partitions.
                 let mut columns = below(input, &mut window.window_expr.iter());
                 columns.extend(needed.iter().filter(|place| **place < width));
-                input.mark_used(columns, used);
+                input.mark_used(columns);
             }
             // Which rows are distinct hangs on every column; of what is not known, everything may matter.
-            (_, inputs) => inputs.iter().for_each(|input| input.mark_used(all(input), used)),
+            (_, inputs) => inputs.iter_mut().for_each(|input| input.mark_used(all(input))),
         }
-    }
-
-    pub(super) fn contains(&self, occurrence: Option<usize>) -> bool {
-        occurrence.is_some_and(|occurrence| self.occurrences.contains(&occurrence))
     }
 
     /// Whether an output column may not be told from a changed row alone.
@@ -175,12 +191,15 @@ impl Node {
 
 struct Builder<'a> {
     changed: &'a dyn Fn(&TableReference) -> bool,
-    next: usize,
+    source: Option<usize>,
+    occurrences: usize,
+    operators: usize,
 }
 
 impl Builder<'_> {
     fn node(&mut self, plan: &LogicalPlan) -> Result<std::result::Result<Node, Part>> {
-        let first = self.next;
+        let (first, id) = (self.occurrences, self.operators);
+        self.operators += 1;
         let mut inputs = Vec::new();
         for input in plan.inputs() {
             match self.node(input)? {
@@ -191,18 +210,20 @@ impl Builder<'_> {
         let mut scan = None;
         if let LogicalPlan::TableScan(table) = plan {
             scan = Some(Scan { table: table.table_name.clone(), changed: (self.changed)(&table.table_name) });
-            self.next += 1;
+            self.occurrences += 1;
         }
         let changed = scan.as_ref().is_some_and(|scan| scan.changed) || inputs.iter().any(|input| input.changed);
         let unfollowed = unfollowed(plan)?;
         let columns = plan.schema().fields().len();
         let derived = match unfollowed {
+            None if self.source == Some(id) => vec![false; columns],
             None => derived(plan, &inputs),
             // What does not change needs no following; but the tables of a subquery are not among the inputs.
             Some(part) if !changed && part != Part::Subquery => vec![false; columns],
             Some(part) => return Ok(Err(part)),
         };
-        Ok(Ok(Node { plan: plan.clone(), inputs, occurrences: first..self.next, derived, changed, scan }))
+        let occurrences = first..self.occurrences;
+        Ok(Ok(Node { id, plan: plan.clone(), inputs, occurrences, derived, used: BTreeSet::new(), changed, scan }))
     }
 }
 

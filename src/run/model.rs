@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use arrow::{
@@ -38,7 +39,7 @@ use crate::{
     gold::{self, Model, Planned},
     lake::{
         Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Keys, LakeTable, LocatedRows, TableChange, TableEdit,
-        TableFiles, TableName, concat, ordered,
+        TableFiles, TableName, concat, content_bytes, ordered,
     },
     planner::{self, Image, Incremental, Strategy, Tables},
 };
@@ -159,7 +160,9 @@ impl Workshop<'_> {
         }
         let tables = self.images(candidate, inputs)?;
         let changed = |table: &TableReference| tables.images.contains_key(&(name_of(table), Image::After));
-        let plan = planner::plan(&planned.plan, &changed, &tables).map_err(|e| not_worked_out(&e))?;
+        let place = |column: &String| planned.schema.index_of(column).ok();
+        let tested = model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect());
+        let plan = planner::plan(&planned.plan, &tested.collect::<Vec<_>>(), &changed, &tables).map_err(|e| not_worked_out(&e))?;
         let plan = match plan {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => {
@@ -190,6 +193,7 @@ impl Workshop<'_> {
         let most_bytes = self.project.settings.memory_limit.0 / 8;
         let mut affected = Vec::new();
         for set in &plan.key_sets {
+            let started = Instant::now();
             let failed = |e: DataFusionError| {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
@@ -203,14 +207,19 @@ impl Workshop<'_> {
             let (mut batches, mut count, mut bytes) = (Vec::new(), 0, 0);
             while let Some(batch) = keys.try_next().await.map_err(failed)? {
                 count += batch.num_rows() as u64;
-                bytes += batch.get_array_memory_size();
-                if count > SMALL.max(rows / WORTH) || bytes > most_bytes {
+                bytes += content_bytes(&batch);
+                if set.number == plan.affected_keys && count > SMALL.max(rows / WORTH) {
                     return Err(Failure::Whole(format!("the change affects over {count} keys")));
+                }
+                if bytes > most_bytes {
+                    return Err(Failure::Whole("the change is too large to be followed in memory".into()));
                 }
                 batches.push(batch);
             }
+            let seconds = started.elapsed().as_secs_f64();
+            tracing::debug!(set = set.number, rows = count, seconds, "key set");
             tables.fill(set.number, &batches).await.map_err(failed)?;
-            if set.number == 0 {
+            if set.number == plan.affected_keys {
                 affected = batches;
             }
         }

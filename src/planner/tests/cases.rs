@@ -220,7 +220,7 @@ pub(super) async fn follow(sql: &str, mut database: Database, batches: &[Batch])
                 table.table() == format!("t{number}") && !(before.is_empty() && after.is_empty())
             })
         };
-        let strategy = crate::planner::plan(&model, &changed, &tables).map_err(|e| format!("planning: {e}"))?;
+        let strategy = crate::planner::plan(&model, &[], &changed, &tables).map_err(|e| format!("planning: {e}"))?;
         let plan = match strategy {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => return Ok(Outcome::Whole(whole)),
@@ -271,7 +271,7 @@ async fn run(
     let mut keys = Vec::new();
     for set in &plan.key_sets {
         let batches = collect(context, &set.plan).await?;
-        if set.number == 0 {
+        if set.number == plan.affected_keys {
             keys = shown(&batches);
         }
         let table = tables.keys.lock().unwrap().get(&set.number).cloned();
