@@ -62,6 +62,15 @@ pub struct Candidate {
     put_tried: AtomicBool,
 }
 
+/// What a snapshot says beside its tables.
+#[derive(Debug)]
+pub struct Contents {
+    pub coverage: Coverage,
+    pub definitions: Definitions,
+    pub entities: BTreeMap<String, EntityTotals>,
+    pub broken: Option<BTreeSet<String>>,
+}
+
 impl Candidate {
     /// Begins on the newest snapshot (or none), under a lease. What `shares` names, an older snapshot
     /// whose files it would publish again, does not expire until this run is over: read it after.
@@ -154,14 +163,8 @@ impl Candidate {
     /// `Conflict` when another writer published first: nothing of this run is seen. `Data` when a
     /// foreign writer has written to a table's log. `OutcomeUnknown` when the store did not say
     /// whether the snapshot was put.
-    pub async fn publish(
-        &self,
-        lease: &Lease,
-        origin: Origin,
-        coverage: Coverage,
-        definitions: Definitions,
-        entities: BTreeMap<String, EntityTotals>,
-    ) -> Result<Snapshot> {
+    pub async fn publish(&self, lease: &Lease, origin: Origin, contents: Contents) -> Result<Snapshot> {
+        let Contents { coverage, definitions, entities, broken } = contents;
         let id = self.id();
         let mut tables: BTreeMap<TableName, TableState> = BTreeMap::new();
         let mut retired = BTreeMap::new();
@@ -192,6 +195,7 @@ impl Candidate {
             coverage,
             definitions,
             entities,
+            broken,
             tables,
             retired,
         };

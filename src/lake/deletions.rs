@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 use deltalake_core::kernel::{DeletionVectorDescriptor, StorageType};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use roaring::RoaringTreemap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use crate::error::{Error, Result};
 
@@ -37,8 +37,10 @@ impl Deletions {
         self.0.len()
     }
 
-    pub fn contains(&self, row: u32) -> bool {
-        self.0.contains(u64::from(row))
+    pub(super) fn remove_from(&self, rows: &mut RoaringBitmap) {
+        for row in self.0.iter() {
+            rows.remove(row as u32);
+        }
     }
 
     /// What is read of a file of so many rows.

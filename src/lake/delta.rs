@@ -21,6 +21,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, path::Path, prefix::PrefixStore,
 };
+use roaring::RoaringBitmap;
 use url::Url;
 
 use super::{Lake, SnapshotId, TableName, TableState, deletions::Deletions};
@@ -65,8 +66,14 @@ impl FileEntry {
     }
 
     /// The smallest and greatest value of a text column, if known. The bounds may be wider.
-    pub fn text_range(&self, column: &str) -> Option<(&str, &str)> {
-        Some((self.stats["minValues"][column].as_str()?, self.stats["maxValues"][column].as_str()?))
+    /// The places of its rows that are not deleted.
+    pub(super) fn rows_there(&self) -> RoaringBitmap {
+        let mut rows = RoaringBitmap::new();
+        rows.insert_range(0..self.stored_rows() as u32);
+        if let Some(deleted) = &self.deleted {
+            deleted.remove_from(&mut rows);
+        }
+        rows
     }
 }
 

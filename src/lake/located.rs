@@ -1,65 +1,29 @@
 //! The rows of a table with the place of each, so that they can go: all of them, or those with certain keys.
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array},
-    compute::filter,
+    array::{ArrayRef, RecordBatch, UInt32Array},
     datatypes::{DataType, Field, Schema, SchemaRef},
-    row::{RowConverter, SortField},
 };
 use datafusion::{
-    common::DataFusionError,
+    common::{DataFusionError, runtime::SpawnedTask},
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
-use super::{
-    FileRows, Lake, TableFiles, TableName,
-    parquet_files::{read_columns, read_rows},
-};
+use super::{FileRows, Keys, Lake, TableFiles, TableName, lookup::lookup, read_columns};
 use crate::error::{Error, Result};
 
 /// The position of a row's file in the table's list, and of the row in its file: the last two columns.
 const PLACE_COLUMNS: [&str; 2] = ["_file", "_row"];
 
-/// Values of some columns, NULL being one.
-pub(crate) struct Keys {
-    columns: Vec<usize>,
-    converter: RowConverter,
-    values: HashSet<Box<[u8]>>,
-}
-
-impl Keys {
-    /// Keys in some columns of a table, from batches of these columns.
-    pub(crate) fn new(schema: &Schema, columns: Vec<usize>, batches: &[RecordBatch]) -> Result<Self> {
-        let failed = |e| Error::bug("keys cannot be compared").cause(e);
-        let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone()));
-        let converter = RowConverter::new(fields.collect()).map_err(failed)?;
-        let mut values = HashSet::new();
-        for batch in batches {
-            let cast = std::iter::zip(batch.columns(), &columns)
-                .map(|(keys, &column)| arrow::compute::cast(keys, schema.field(column).data_type()))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(failed)?;
-            values.extend(converter.convert_columns(&cast).map_err(failed)?.iter().map(|row| row.as_ref().into()));
-        }
-        Ok(Self { columns, converter, values })
-    }
-
-    fn have(&self, rows: &RecordBatch) -> Result<BooleanArray> {
-        let encoded = self
-            .converter
-            .convert_columns(rows.columns())
-            .map_err(|e| Error::bug("keys cannot be compared").cause(e))?;
-        Ok(encoded.iter().map(|row| Some(self.values.contains(row.as_ref()))).collect())
-    }
-}
+/// Files that are read at once.
+const READERS: usize = 2;
 
 /// A table's rows as one partition of a plan; can be taken once.
 pub(crate) struct LocatedRows {
@@ -102,10 +66,12 @@ impl PartitionStream for LocatedRows {
             let (schema, count) = (Arc::clone(&schema), source.files.files.len());
             let source = Arc::new(source);
             futures::stream::iter(0..count)
-                .then(move |file| {
+                .map(move |file| {
                     let (source, schema) = (Arc::clone(&source), Arc::clone(&schema));
-                    async move { source.file(file, &schema).await }
+                    let rows = SpawnedTask::spawn(async move { source.file(file, &schema).await });
+                    rows.map(|rows| rows.map_err(|e| Error::bug("a reader stopped").cause(e)).flatten())
                 })
+                .buffered(READERS)
                 .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, Error>)))
                 .try_flatten()
         });
@@ -118,33 +84,10 @@ impl Source {
     async fn file(&self, number: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
         let file = &self.files.files[number];
         let folder = self.lake.table_folder(&self.table);
+        let all: Vec<usize> = (0..self.files.schema.fields().len()).collect();
         let located = match &self.keys {
-            None => {
-                let all: Vec<usize> = (0..self.files.schema.fields().len()).collect();
-                read_columns(&self.lake, &folder, file, &self.files.schema, &all).await?
-            }
-            Some(keys) => {
-                // The keys' columns say which rows; of the others, only their pages are read.
-                let mut found = roaring::RoaringBitmap::new();
-                for FileRows { rows, places } in
-                    read_columns(&self.lake, &folder, file, &self.files.schema, &keys.columns).await?
-                {
-                    let wanted = filter(&places, &keys.have(&rows)?)
-                        .map_err(|e| Error::bug("rows cannot be picked").cause(e))?;
-                    let wanted = arrow::array::AsArray::as_primitive::<arrow::datatypes::UInt32Type>(&wanted);
-                    found.extend(wanted.values().iter().copied());
-                }
-                if found.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let mut places = found.iter();
-                let batches = read_rows(&self.lake, &folder, file, &self.files.schema, &found).await?;
-                let located = batches.into_iter().map(|rows| {
-                    let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
-                    FileRows { rows, places: places.into() }
-                });
-                located.collect()
-            }
+            None => read_columns(&self.lake, &folder, file, &self.files.schema, &all).await?,
+            Some(keys) => lookup(&self.lake, &folder, file, &self.files.schema, keys, &all).await?,
         };
         let placed = located.into_iter().map(|FileRows { rows, places }| {
             let mut columns: Vec<ArrayRef> = rows.columns().to_vec();

@@ -14,11 +14,13 @@
 //! | `lease` | one writer at a time, with fencing |
 //! | `delta` | log entries, and the files of a table at a version |
 //! | `deletions` | rows of files that are gone while the files stay |
+//! | `lookup` | rows of a file by the values of some columns |
 //! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `parquet_files` | sorted batches to Parquet files with statistics |
 //! | `candidate` | what a run would publish; publishing it |
 //! | `provider` | a table's exact files as a DataFusion table |
+//! | `matching` | of such a table the rows that have keys of a set |
 //! | `pins` | live readers, so that gc leaves their files |
 //! | `gc` | what no snapshot, reader or run needs any more |
 
@@ -29,6 +31,8 @@ mod gc;
 pub mod layout;
 mod lease;
 mod located;
+mod lookup;
+mod matching;
 mod names;
 mod parquet_files;
 mod pins;
@@ -42,15 +46,17 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use url::Url;
 
-pub use candidate::{Candidate, TableChange};
+pub use candidate::{Candidate, Contents, TableChange};
 pub use deletions::Deletions;
 pub use delta::{FileEntry, TableFiles};
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
-pub(crate) use located::{Keys, LocatedRows};
+pub(crate) use located::LocatedRows;
+pub(crate) use lookup::{Keys, lookup, lookup_all};
+pub(crate) use matching::MatchingRows;
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
-pub(crate) use parquet_files::{concat, content_bytes};
 pub use parquet_files::{FileRows, FileWriter, read_columns};
+pub(crate) use parquet_files::{concat, content_bytes};
 pub use pins::Pin;
 pub use provider::LakeTable;
 pub(crate) use rewrite::{Displaced, TableEdit, ordered};
@@ -67,6 +73,7 @@ pub struct Lake {
     pub(crate) url: Url,
     pub(crate) zones: Zones,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) footers: Arc<parquet_files::Footers>,
     /// How people know the lake: its folder or URL.
     pub(crate) shown: String,
 }
@@ -76,7 +83,7 @@ impl Lake {
     pub fn on(store: Arc<dyn ObjectStore>, zones: Zones, clock: Arc<dyn Clock>, shown: impl Into<String>) -> Self {
         // The engine finds the store by this URL; two lakes never share one session.
         let url = Url::parse("smelt://lake/").unwrap_or_else(|e| unreachable!("a constant URL parses: {e}"));
-        Self { store, url, zones, clock, shown: shown.into() }
+        Self { store, url, zones, clock, footers: Arc::default(), shown: shown.into() }
     }
 
     /// Opens a folder (made when missing) or an object-store URL.

@@ -4,13 +4,13 @@
 //! final name, on any store. Encoding runs beside the caller, at most [`ENCODERS`] files at once.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ops::Range,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array},
     compute::{concat_batches, take},
     datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
@@ -22,7 +22,7 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
-        arrow_reader::{ArrowReaderOptions, RowSelection, statistics::StatisticsConverter},
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, statistics::StatisticsConverter},
         async_reader::AsyncFileReader,
     },
     basic::{Compression, ZstdLevel},
@@ -320,6 +320,57 @@ pub struct FileRows {
     pub places: UInt32Array,
 }
 
+/// A data file whose footer is read.
+pub(super) struct Opened {
+    file: StoredFile,
+    rows: u64,
+    pub(super) metadata: Arc<ParquetMetaData>,
+    arrow: ArrowReaderMetadata,
+}
+
+impl Opened {
+    pub(super) async fn new(lake: &Lake, folder: &Path, file: &FileEntry) -> Result<Self> {
+        let path = Path::from(format!("{folder}/{}", file.path));
+        let mut stored = StoredFile { store: lake.store(), path, bytes: file.bytes };
+        let metadata = match lake.footers.get(&stored.path) {
+            Some(metadata) => metadata,
+            None => {
+                let metadata = stored.get_metadata(None).await.map_err(|e| stored.damaged(e))?;
+                lake.footers.keep(&stored.path, &metadata);
+                metadata
+            }
+        };
+        let arrow = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new())
+            .map_err(|e| stored.damaged(e))?;
+        Ok(Self { file: stored, rows: file.stored_rows(), metadata, arrow })
+    }
+
+    /// The file's columns as they are stored.
+    pub(super) fn schema(&self) -> &Schema {
+        self.arrow.schema()
+    }
+}
+
+/// Footers that were read, with the index of pages: files never change. A run looks many times into the same ones.
+#[derive(Debug, Default)]
+pub(crate) struct Footers(Mutex<HashMap<Path, Arc<ParquetMetaData>>>);
+
+impl Footers {
+    const MOST: usize = 256;
+
+    fn get(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    fn keep(&self, path: &Path, footer: &Arc<ParquetMetaData>) {
+        let mut footers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if footers.len() >= Self::MOST {
+            footers.clear();
+        }
+        footers.insert(path.clone(), Arc::clone(footer));
+    }
+}
+
 /// Some columns of the rows that are there of one data file, batch by batch, in file order, with SQL's types.
 pub async fn read_columns(
     lake: &Lake,
@@ -328,86 +379,81 @@ pub async fn read_columns(
     schema: &SchemaRef,
     columns: &[usize],
 ) -> Result<Vec<FileRows>> {
-    let selection = file.deleted.as_ref().map(|deleted| deleted.left_of(file.stored_rows()));
-    let batches = read(lake, folder, file, schema, columns, selection).await?;
-    let there = |row: &u32| file.deleted.as_ref().is_none_or(|deleted| !deleted.contains(*row));
-    let mut places = (0..file.stored_rows() as u32).filter(there);
-    let located = batches.into_iter().map(|rows| {
-        let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
-        FileRows { rows, places: places.into() }
-    });
-    Ok(located.collect())
+    read_places(&Opened::new(lake, folder, file).await?, schema, columns, &file.rows_there()).await
 }
 
-/// All columns of some rows of one data file, whether they are deleted or not; pages without any are not read.
-pub(super) async fn read_rows(
-    lake: &Lake,
-    folder: &Path,
-    file: &FileEntry,
-    schema: &SchemaRef,
-    rows: &RoaringBitmap,
-) -> Result<Vec<RecordBatch>> {
-    let all: Vec<usize> = (0..schema.fields().len()).collect();
-    let ranges = rows.iter().map(|row| row as usize..row as usize + 1);
-    let selection = RowSelection::from_consecutive_ranges(ranges, file.stored_rows() as usize);
-    read(lake, folder, file, schema, &all, Some(selection)).await
-}
-
-async fn read(
-    lake: &Lake,
-    folder: &Path,
-    file: &FileEntry,
+/// Some columns of some rows of a data file, whether they are deleted or not; pages without any are not read.
+pub(super) async fn read_places(
+    opened: &Opened,
     schema: &SchemaRef,
     columns: &[usize],
-    selection: Option<RowSelection>,
-) -> Result<Vec<RecordBatch>> {
-    let path = Path::from(format!("{folder}/{}", file.path));
-    let damaged = |e: ParquetError| {
-        Error::data(format!("data file `{path}` cannot be read"))
-            .cause(e)
-            .hint("a file of the snapshot is damaged or gone: `smelt rebuild` makes the tables anew from raw")
-    };
-    let reader =
-        StoredFile { store: lake.store(), path: path.clone(), bytes: file.bytes, page_index: selection.is_some() };
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
+    rows: &RoaringBitmap,
+) -> Result<Vec<FileRows>> {
+    let file = &opened.file;
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file.clone(), opened.arrow.clone());
     let mask = ProjectionMask::columns(
         builder.parquet_schema(),
         columns.iter().map(|&column| schema.field(column).name().as_str()),
     );
     let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
     let builder = builder.with_projection(mask).with_batch_size(8192);
-    let builder = match selection {
-        Some(selection) => builder.with_row_selection(selection),
-        None => builder,
+    let builder = if rows.len() < opened.rows {
+        builder.with_row_selection(selection(rows, opened.rows as usize))
+    } else {
+        builder
     };
-    let batches: Vec<RecordBatch> = builder.build().map_err(damaged)?.try_collect().await.map_err(damaged)?;
-    batches
-        .into_iter()
-        .map(|batch| {
-            let columns = wanted
-                .fields()
-                .iter()
-                .map(|field| {
-                    let column = batch
-                        .column_by_name(field.name())
-                        .ok_or_else(|| Error::data(format!("data file `{path}` has no column `{}`", field.name())))?;
-                    arrow::compute::cast(column, field.data_type())
-                        .map_err(|e| Error::data(format!("data file `{path}`, column `{}`", field.name())).cause(e))
-                })
-                .collect::<Result<Vec<_>>>()?;
-            RecordBatch::try_new(Arc::clone(&wanted), columns)
-                .map_err(|e| Error::data(format!("data file `{path}` does not fit its table")).cause(e))
-        })
-        .collect()
+    let batches: Vec<RecordBatch> =
+        builder.build().map_err(|e| file.damaged(e))?.try_collect().await.map_err(|e| file.damaged(e))?;
+    let path = &file.path;
+    let mut places = rows.iter();
+    let located = batches.into_iter().map(|batch| {
+        let columns = wanted
+            .fields()
+            .iter()
+            .map(|field| {
+                let column = batch
+                    .column_by_name(field.name())
+                    .ok_or_else(|| Error::data(format!("data file `{path}` has no column `{}`", field.name())))?;
+                arrow::compute::cast(column, field.data_type())
+                    .map_err(|e| Error::data(format!("data file `{path}`, column `{}`", field.name())).cause(e))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&wanted), columns, &options)
+            .map_err(|e| Error::data(format!("data file `{path}` does not fit its table")).cause(e))?;
+        let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
+        Ok(FileRows { rows, places: places.into() })
+    });
+    located.collect()
+}
+
+/// What is read of a file of `total` rows.
+fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for row in rows {
+        let row = row as usize;
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    RowSelection::from_consecutive_ranges(ranges.into_iter(), total)
 }
 
 /// A file on the store, read range by range.
+#[derive(Clone)]
 struct StoredFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
     bytes: u64,
-    /// Whether single rows are wanted: then the index of pages says which of them to read.
-    page_index: bool,
+}
+
+impl StoredFile {
+    fn damaged(&self, failure: ParquetError) -> Error {
+        Error::data(format!("data file `{}` cannot be read", self.path))
+            .cause(failure)
+            .hint("a file of the snapshot is damaged or gone: `smelt rebuild` makes the tables anew from raw")
+    }
 }
 
 impl AsyncFileReader for StoredFile {
@@ -425,9 +471,10 @@ impl AsyncFileReader for StoredFile {
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             let size = self.bytes;
-            // One request usually brings the whole footer.
-            let pages = if self.page_index { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-            let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(64 << 10)).with_page_index_policy(pages);
+            // One request usually brings the whole footer, and the index of pages, which lies before it.
+            let reader = ParquetMetaDataReader::new()
+                .with_prefetch_hint(Some(64 << 10))
+                .with_page_index_policy(PageIndexPolicy::Optional);
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()

@@ -24,8 +24,9 @@ use super::{FileEntry, Lake, TableFiles};
 /// One table at one state.
 #[derive(Clone)]
 pub struct LakeTable {
-    folder: Path,
-    table: TableFiles,
+    pub(super) lake: Lake,
+    pub(super) folder: Path,
+    pub(super) table: TableFiles,
     store: ObjectStoreUrl,
     keys: Constraints,
 }
@@ -38,7 +39,13 @@ impl fmt::Debug for LakeTable {
 
 impl LakeTable {
     pub fn new(lake: &Lake, folder: Path, table: TableFiles) -> DataFusionResult<Self> {
-        Ok(Self { folder, table, store: ObjectStoreUrl::parse(lake.url.as_str())?, keys: Constraints::default() })
+        Ok(Self {
+            lake: lake.clone(),
+            folder,
+            table,
+            store: ObjectStoreUrl::parse(lake.url.as_str())?,
+            keys: Constraints::default(),
+        })
     }
 
     /// Tells the engine which columns are together unique and never NULL; there may be several such keys.

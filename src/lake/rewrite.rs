@@ -15,7 +15,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     ChangeFile, ChangeSet, FileEntry, FileWriter, Lake, RunId, TableChange, TableFiles, TableName, concat,
-    parquet_files::{FILE_ROWS, read_columns, read_rows},
+    parquet_files::{FILE_ROWS, Opened, read_columns, read_places},
 };
 use crate::error::{Error, Result};
 
@@ -36,12 +36,13 @@ pub(crate) struct TableEdit {
     /// The columns that the table's rows are ordered by.
     order: Vec<usize>,
     writer: FileWriter,
+    gone: Option<FileWriter>,
 }
 
 impl TableEdit {
     pub(crate) fn new(lake: &Lake, run: &RunId, table: &TableName, files: TableFiles, order: Vec<usize>) -> Self {
         let writer = FileWriter::table(lake, table, run, files.schema.clone());
-        Self { lake: lake.clone(), run: run.clone(), table: table.clone(), files, order, writer }
+        Self { lake: lake.clone(), run: run.clone(), table: table.clone(), files, order, writer, gone: None }
     }
 
     /// Takes rows that come, in the table's order.
@@ -49,8 +50,16 @@ impl TableEdit {
         self.writer.write(rows).await
     }
 
+    /// Takes rows that go: all of them, or none, and then they are read again in the end.
+    pub(crate) async fn take_gone(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.gone.get_or_insert_with(|| before(&self.lake, &self.run, &self.table, &self.files)).write(rows).await
+    }
+
     /// Deletes what was written: the change turned out to be another.
     pub(crate) async fn abandon(self) -> Result<()> {
+        if let Some(gone) = self.gone {
+            gone.abandon().await?;
+        }
         self.writer.abandon().await
     }
 
@@ -61,7 +70,12 @@ impl TableEdit {
         if came == 0 && displaced.is_empty() {
             return Ok(None);
         }
-        let before = self.before_images(displaced).await?;
+        let gone = match self.gone.take() {
+            Some(gone) => gone,
+            None => self.read_gone(displaced).await?,
+        };
+        let image = |file: FileEntry| ChangeFile { path: file.path, rows: file.rows, bytes: file.bytes };
+        let before = gone.finish().await?.into_iter().map(image).collect();
         let entry = |(place, file): (usize, &FileEntry)| match displaced.get(&place) {
             Some(rows) => file.without(rows),
             None => file.clone(),
@@ -97,16 +111,17 @@ impl TableEdit {
     }
 
     /// The displaced rows, as they were.
-    async fn before_images(&self, displaced: &Displaced) -> Result<Vec<ChangeFile>> {
-        let mut writer = FileWriter::changes(&self.lake, &self.run, &self.table, "before", self.files.schema.clone());
+    async fn read_gone(&self, displaced: &Displaced) -> Result<FileWriter> {
+        let mut writer = before(&self.lake, &self.run, &self.table, &self.files);
         let folder = self.lake.table_folder(&self.table);
+        let all: Vec<usize> = (0..self.files.schema.fields().len()).collect();
         for (place, rows) in displaced {
-            for batch in read_rows(&self.lake, &folder, &self.files.files[*place], &self.files.schema, rows).await? {
-                writer.write(&batch).await?;
+            let file = Opened::new(&self.lake, &folder, &self.files.files[*place]).await?;
+            for read in read_places(&file, &self.files.schema, &all, rows).await? {
+                writer.write(&read.rows).await?;
             }
         }
-        let image = |file: FileEntry| ChangeFile { path: file.path, rows: file.rows, bytes: file.bytes };
-        Ok(writer.finish().await?.into_iter().map(image).collect())
+        Ok(writer)
     }
 
     /// Writes the rows that are left of some files as new ones, in order.
@@ -123,6 +138,10 @@ impl TableEdit {
         self.writer.write(&ordered(&concat(&schema, &rows)?, &self.order)?).await?;
         self.writer.cut().await
     }
+}
+
+fn before(lake: &Lake, run: &RunId, table: &TableName, files: &TableFiles) -> FileWriter {
+    FileWriter::changes(lake, run, table, "before", files.schema.clone())
 }
 
 /// The rows by some of their columns.

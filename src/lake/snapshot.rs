@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub definitions: Definitions,
     /// By entity name.
     pub entities: BTreeMap<String, EntityTotals>,
+    /// The rules that did not hold, all of severity `warn`; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<BTreeSet<String>>,
     pub tables: BTreeMap<TableName, TableState>,
     /// Dropped tables: their Delta versions count on should they return.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -161,9 +161,9 @@ fn partitions(node: &Node, window: &Window, input: &Node, sets: &mut KeySets<'_>
     let changed = Changed::net(&before, &after, columns.clone(), sets)?;
     let touched = changed.rows(schema, sets)?;
     let partition: Columns = partition_columns(window);
-    let names = partition.iter().map(|&place| {
-        column(touched.schema(), place).alias_qualified(Some("__touched"), format!("p{place}"))
-    });
+    let names = partition
+        .iter()
+        .map(|&place| column(touched.schema(), place).alias_qualified(Some("__touched"), format!("p{place}")));
     let touched = distinct(LogicalPlan::Projection(Projection::try_new(names.collect(), touched.into())?));
     let equal = partition.iter().enumerate();
     let equal = equal.map(|(at, &place)| (column(schema, place), column(touched.schema(), at))).collect();

@@ -30,8 +30,8 @@ mod shape;
 use std::fmt;
 
 use datafusion::{
-    common::{Result as PlanResult, TableReference},
-    logical_expr::LogicalPlan,
+    common::{NullEquality, Result as PlanResult, TableReference},
+    logical_expr::{LogicalPlan, TableScan},
 };
 
 pub use sets::KeySet;
@@ -52,6 +52,28 @@ pub trait Tables {
 
     /// A scan of the key set with this number, each row once; columns as the [`KeySet`]'s plan.
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan>;
+
+    /// A scan of those rows of a table's scan that have keys of a set, with the same columns: a table whose
+    /// name begins with [`MATCHING`]. None where a semi-join is as good.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    fn matching(&self, scan: &TableScan, by: &Matched<'_>) -> PlanResult<Option<LogicalPlan>> {
+        let _ = (scan, by);
+        Ok(None)
+    }
+}
+
+/// What the names of tables begin with that [`Tables::matching`] gives.
+pub const MATCHING: &str = "__matching";
+
+/// How rows are matched with a key set.
+#[derive(Debug)]
+pub struct Matched<'a> {
+    pub set: &'a KeySet,
+    /// Pairs of the scan's column and the set's.
+    pub columns: Vec<(usize, usize)>,
+    pub nulls: NullEquality,
 }
 
 /// How a model follows.

@@ -37,12 +37,7 @@ use super::{
 };
 
 /// The distinct values of the key columns that the changed rows of a source may affect.
-pub(super) fn affected_keys(
-    root: &Node,
-    key: &[usize],
-    source: &Node,
-    sets: &mut KeySets<'_>,
-) -> Result<LogicalPlan> {
+pub(super) fn affected_keys(root: &Node, key: &[usize], source: &Node, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
     let source = Source { id: source.id, occurrence: source.occurrences.start, changed: Changed::of(source, sets)? };
     let relaxed = Relax { source: Some(source), sets, sides: BTreeMap::new(), pairs: BTreeMap::new() }
         .node(root, &key.iter().copied().collect())?;
@@ -181,14 +176,7 @@ impl Relax<'_, '_> {
         }
     }
 
-    fn join(
-        &mut self,
-        node: &Node,
-        join: &Join,
-        left: &Node,
-        right: &Node,
-        needed: &Columns,
-    ) -> Result<LogicalPlan> {
+    fn join(&mut self, node: &Node, join: &Join, left: &Node, right: &Node, needed: &Columns) -> Result<LogicalPlan> {
         let schema = node.plan.schema();
         let width = left.derived.len();
         let on = self.kept_conditions(join, left, right)?;
@@ -301,8 +289,11 @@ impl Relax<'_, '_> {
             if other.node.gathers() {
                 return Ok(rows);
             }
-            let other =
-                if self.holds_change(this.node) { self.beside(other, this, &on.on.turned())? } else { self.side(other)? };
+            let other = if self.holds_change(this.node) {
+                self.beside(other, this, &on.on.turned())?
+            } else {
+                self.side(other)?
+            };
             return on.on.clone().semi_join(rows, other);
         }
         // Columns that equal the other side's need no rows of this one, which may be many: its changed
@@ -343,12 +334,7 @@ impl Relax<'_, '_> {
     /// side is the source. What the model sees of partners is what counts: one that went and one that
     /// came may look the same. Both sides' columns, as far as they are known. None where the partners
     /// cannot be told.
-    fn changed_pairs(
-        &mut self,
-        this: &Side<'_>,
-        other: &Side<'_>,
-        on: &Conditions,
-    ) -> Result<Option<LogicalPlan>> {
+    fn changed_pairs(&mut self, this: &Side<'_>, other: &Side<'_>, on: &Conditions) -> Result<Option<LogicalPlan>> {
         let Some(changed) = self.changed(other.node).filter(|_| on.whole && !on.on.equal.is_empty()) else {
             return Ok(None);
         };
@@ -360,8 +346,7 @@ impl Relax<'_, '_> {
         let (partners, weight) = changed.weighted_rows(other.node.plan.schema(), self.sets)?;
         let joined = on.on.clone().join(rows, partners, JoinType::Inner)?;
         let width = this.node.derived.len();
-        let places: Columns =
-            this.below.iter().copied().chain(other.used.iter().map(|place| width + place)).collect();
+        let places: Columns = this.below.iter().copied().chain(other.used.iter().map(|place| width + place)).collect();
         let kept = numbered(&joined, &places).into_iter().chain([weight.alias("weight")]).collect();
         let net = netted(vec![LogicalPlan::Projection(Projection::try_new(kept, joined.into())?)], places.len())?;
         let differs = column(net.schema(), places.len()).not_eq(lit(0_i64));

@@ -22,8 +22,8 @@ use datafusion::{
 };
 
 use super::{
-    Affected, Restricted,
-    columns::{On, column, distinct, filtered, is_over, null, padded, position, reads, union},
+    Affected, MATCHING, Matched, Restricted,
+    columns::{On, column, distinct, filtered, is_over, null, padded, position, reads, renamed, union},
     sets::{KeySets, is_set},
     shape::{Node, kept_groups, partition_columns},
 };
@@ -129,9 +129,12 @@ impl<'a, 't> Restrict<'a, 't> {
                 let mut plan = node.plan.clone();
                 for by in &by {
                     let columns = std::iter::zip(&by.exprs, &by.keys.columns);
-                    let columns = columns.map(|(expr, key)| (position(expr, plan.schema()), *key)).collect();
+                    let columns: Vec<_> = columns.map(|(expr, key)| (position(expr, plan.schema()), *key)).collect();
+                    plan = match self.looked_up(&plan, by, &columns)? {
+                        Some(found) => found,
+                        None => self.matched(plan, by)?,
+                    };
                     self.restricted_by[node.occurrences.start].push(Restricted { key_set: by.keys.set, columns });
-                    plan = self.matched(plan, by)?;
                 }
                 Ok(plan)
             }
@@ -299,6 +302,21 @@ impl<'a, 't> Restrict<'a, 't> {
         let columns = (0..pairs.len()).collect();
         let exprs = pairs.into_iter().map(|(_, theirs)| theirs.clone()).collect();
         Ok(Some(Restriction { exprs, keys: Keys { set: number, columns }, nulls }))
+    }
+
+    /// The rows of a table that a restriction wants, if they can be found without reading the others.
+    fn looked_up(
+        &self,
+        plan: &LogicalPlan,
+        by: &Restriction,
+        columns: &[(Option<usize>, usize)],
+    ) -> Result<Option<LogicalPlan>> {
+        let LogicalPlan::TableScan(scan) = plan else { return Ok(None) };
+        let columns = columns.iter().map(|(place, key)| Some(((*place)?, *key))).collect::<Option<Vec<_>>>();
+        let Some(columns) = columns else { return Ok(None) };
+        let by = Matched { set: self.sets.get(by.keys.set), columns, nulls: by.nulls };
+        let found = self.sets.tables.matching(scan, &by)?;
+        found.map(|found| renamed(found, plan.schema())).transpose()
     }
 
     /// The rows of a plan that a restriction wants.
@@ -594,6 +612,10 @@ fn is_keys(plan: &LogicalPlan) -> bool {
 
 /// Whether some table in it is matched with keys.
 fn is_restricted(plan: &LogicalPlan) -> bool {
-    let here = matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::LeftSemi && is_keys(&join.right));
+    let here = match plan {
+        LogicalPlan::Join(join) => join.join_type == JoinType::LeftSemi && is_keys(&join.right),
+        LogicalPlan::TableScan(scan) => scan.table_name.table().starts_with(MATCHING),
+        _ => false,
+    };
     here || plan.inputs().into_iter().any(is_restricted)
 }

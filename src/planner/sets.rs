@@ -49,6 +49,10 @@ impl<'a> KeySets<'a> {
         Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(scan), format!("{ALIAS}{number}"))?))
     }
 
+    pub(super) fn get(&self, number: usize) -> &KeySet {
+        &self.sets[number]
+    }
+
     /// A name that no other use of a key set has.
     pub(super) fn qualifier(&mut self) -> String {
         self.uses += 1;

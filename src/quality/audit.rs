@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use arrow::{array::AsArray, datatypes::Int64Type, util::pretty::pretty_format_batches};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::Int64Type,
+    util::pretty::pretty_format_batches,
+};
 use datafusion::{
     functions_aggregate::expr_fn::count,
     logical_expr::{LogicalPlan, LogicalPlanBuilder, lit},
@@ -17,7 +21,7 @@ use crate::{
     engine_error,
     error::Result,
     project::{Severity, hex},
-    run::{Audited, CheckResult},
+    run::CheckResult,
 };
 
 /// Failing rows that are shown.
@@ -25,15 +29,21 @@ const SAMPLE_ROWS: usize = 5;
 /// Checks that run at once.
 const AT_ONCE: usize = 2;
 
-/// Runs every check.
+/// Runs checks; gives those that do not hold.
 ///
 /// # Errors
 /// `Input` for a check that is not SQL; `Unavailable` when the engine cannot finish one. A check
 /// that finds rows is a result, not an error.
-pub async fn audit(context: &SessionContext, checks: &[Check]) -> Result<Audited> {
+pub async fn audit(context: &SessionContext, checks: impl IntoIterator<Item = &Check>) -> Result<Vec<CheckResult>> {
     let failed: Vec<Option<CheckResult>> =
         futures::stream::iter(checks).map(|check| run(context, check)).buffered(AT_ONCE).try_collect().await?;
-    Ok(Audited { checks: checks.len(), failed: failed.into_iter().flatten().collect() })
+    Ok(failed.into_iter().flatten().collect())
+}
+
+/// The one number that a query gave; 0 where it gave no row.
+pub(crate) fn number(batches: &[RecordBatch]) -> u64 {
+    let first = batches.iter().find(|batch| batch.num_rows() > 0);
+    first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64
 }
 
 async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
@@ -58,8 +68,7 @@ async fn judge(context: &SessionContext, check: &Check) -> Result<Option<CheckRe
         .aggregate(Vec::<datafusion::logical_expr::Expr>::new(), [count(lit(1_i64))])
         .and_then(LogicalPlanBuilder::build)
         .map_err(engine_error)?;
-    let batches = collect(context, counted).await?;
-    let rows = batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64;
+    let rows = number(&collect(context, counted).await?);
     if rows == 0 {
         return Ok(None);
     }
@@ -78,7 +87,7 @@ async fn judge(context: &SessionContext, check: &Check) -> Result<Option<CheckRe
     }))
 }
 
-async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<arrow::array::RecordBatch>> {
+async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
     context.execute_logical_plan(plan).await.map_err(engine_error)?.collect().await.map_err(engine_error)
 }
 

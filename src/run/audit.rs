@@ -1,14 +1,32 @@
 //! The gate before publishing: row accounting, the contracts' rules, and the models' tests, all on
 //! the candidate.
 
+use std::collections::BTreeSet;
+
+use datafusion::{
+    functions_aggregate::expr_fn::count,
+    logical_expr::{Expr, LogicalPlanBuilder, lit},
+    prelude::SessionContext,
+};
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use super::EntityReport;
-use crate::{
-    error::{Error, Result},
-    lake::EntityTotals,
-    project::Severity,
+use super::{
+    EntityReport, Workshop,
+    execute::table_of,
+    following::{Failure, images, not_worked_out},
 };
+use crate::{
+    engine::{self, Purpose},
+    error::{Error, Result},
+    lake::{Candidate, EntityTotals, TableName},
+    planner::{self, Strategy},
+    project::Severity,
+    quality::{self, Check},
+};
+
+/// Rules that are looked at at once.
+const AT_ONCE: usize = 2;
 
 /// What the audit found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -53,6 +71,75 @@ impl Audited {
             .hint(format!("nothing was published: mend the source or the rule, or keep a batch out with `smelt hold`, and run again{rejected}"))
         });
         Error::all(broken)
+    }
+}
+
+impl Workshop<'_> {
+    /// Tests the rules on the candidate. Of those that held in the base, only such are tested in full
+    /// as the change may break: a rule's failing rows follow like a model's.
+    pub(super) async fn test(
+        &self,
+        context: &SessionContext,
+        candidate: &Candidate,
+        rules: &[Check],
+    ) -> Result<Audited> {
+        let held = candidate.base().filter(|base| base.definitions.checks == quality::fingerprint(rules));
+        let broken: Option<&BTreeSet<String>> = held.and_then(|base| base.broken.as_ref());
+        let suspects = futures::stream::iter(rules).map(async |rule| {
+            let suspect = match broken {
+                Some(broken) if !broken.contains(&rule.name) => self.may_break(context, candidate, rule).await?,
+                _ => true,
+            };
+            Ok::<_, Error>(suspect.then_some(rule))
+        });
+        let suspects: Vec<Option<&Check>> = suspects.buffered(AT_ONCE).try_collect().await?;
+        let failed = quality::audit(context, suspects.into_iter().flatten()).await?;
+        Ok(Audited { checks: rules.len(), failed })
+    }
+
+    /// Whether the change may break a rule that held: there is a failing row among those that the
+    /// change affects, or they cannot be told.
+    async fn may_break(&self, context: &SessionContext, candidate: &Candidate, rule: &Check) -> Result<bool> {
+        let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
+        let mut changed = inputs.iter().filter(|input| candidate.changed(input)).peekable();
+        if changed.peek().is_none() {
+            return Ok(false);
+        }
+        if changed.any(|input| images(candidate, input).is_none()) {
+            return Ok(true);
+        }
+        match self.has_failing_rows(context, candidate, rule, &inputs).await {
+            Ok(found) => Ok(found),
+            Err(Failure::Other(error)) => Err(error),
+            Err(Failure::Memory(_) | Failure::Whole(_)) => Ok(true),
+        }
+    }
+
+    async fn has_failing_rows(
+        &self,
+        context: &SessionContext,
+        candidate: &Candidate,
+        rule: &Check,
+        inputs: &[TableName],
+    ) -> Result<bool, Failure> {
+        let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
+        let tables = self.images(candidate, inputs)?;
+        let strategy = planner::plan(&plan, &[], &|table| tables.changed(table), &tables);
+        let plan = match strategy.map_err(|e| not_worked_out(&e))? {
+            Strategy::Incremental(plan) => plan,
+            Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
+        };
+        let affected = self.key_sets(context, &plan, &tables, u64::MAX).await?;
+        if affected.iter().all(|keys| keys.num_rows() == 0) {
+            return Ok(false);
+        }
+        let failed = |e| not_worked_out(&e);
+        let counted = LogicalPlanBuilder::from(plan.fresh)
+            .aggregate(Vec::<Expr>::new(), [count(lit(1_i64))])
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(failed)?;
+        let found = context.execute_logical_plan(counted).await.map_err(failed)?.collect().await.map_err(failed)?;
+        Ok(quality::number(&found) > 0)
     }
 }
 

@@ -30,17 +30,24 @@ pub(super) struct Difference {
     pub(super) fresh: u64,
 }
 
+/// A side of the difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Gone,
+    Came,
+}
+
 /// Compares `fresh` rows with `current` ones, which have the same columns and then their place (file and
-/// row); rows that come go to `added`, in order.
+/// row); rows that go and come are given to `take`, each side in order.
 ///
 /// # Errors
 /// The streams' own, so that the caller can tell running out of memory from the rest; a failure of
-/// `added` comes as an external one.
+/// `take` comes as an external one.
 pub(super) async fn difference(
     fresh: SendableRecordBatchStream,
     current: SendableRecordBatchStream,
     schema: &SchemaRef,
-    mut added: impl AsyncFnMut(RecordBatch) -> error::Result<()>,
+    mut take: impl AsyncFnMut(Side, RecordBatch) -> error::Result<()>,
 ) -> Result<Difference> {
     let width = schema.fields().len();
     let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
@@ -48,7 +55,6 @@ pub(super) async fn difference(
     let mut fresh = Cursor::new(fresh, Arc::clone(&converter), width);
     let mut current = Cursor::new(current, converter, width);
     let mut found = Difference::default();
-    let mut comes = BooleanBufferBuilder::new(0);
     loop {
         let has_fresh = fresh.fill().await?;
         let has_current = current.fill().await?;
@@ -58,32 +64,29 @@ pub(super) async fn difference(
             (false, true) => std::cmp::Ordering::Greater,
             (true, true) => fresh.row().cmp(current.row()),
         };
-        if order.is_ge() {
-            if order.is_gt() {
-                let (file, row) = current.place(width);
-                found.displaced.entry(file).or_default().insert(row);
-                found.gone += 1;
-            }
-            current.at += 1;
+        if order.is_gt() {
+            let (file, row) = current.place();
+            found.displaced.entry(file).or_default().insert(row);
         }
-        if order.is_le() {
-            comes.append(order.is_lt());
-            fresh.at += 1;
-            if fresh.at == fresh.rows()
-                && let Some((batch, _)) = &fresh.batch
-            {
-                let mask = BooleanArray::new(comes.finish(), None);
-                let count = mask.true_count();
-                if count > 0 {
-                    found.came += count as u64;
-                    let rows = filter_record_batch(batch, &mask)?;
-                    added(rows).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-                }
-            }
+        if order.is_ge()
+            && let Some(rows) = current.pass(order.is_gt())?
+        {
+            found.gone += rows.num_rows() as u64;
+            take(Side::Gone, rows).await.map_err(external)?;
+        }
+        if order.is_le()
+            && let Some(rows) = fresh.pass(order.is_lt())?
+        {
+            found.came += rows.num_rows() as u64;
+            take(Side::Came, rows).await.map_err(external)?;
         }
     }
     found.fresh = fresh.read;
     Ok(found)
+}
+
+fn external(error: error::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// A sorted stream, a row at a time.
@@ -93,6 +96,8 @@ struct Cursor {
     width: usize,
     batch: Option<(RecordBatch, Rows)>,
     at: usize,
+    /// By row of the batch so far: whether the other side lacks it.
+    alone: BooleanBufferBuilder,
     /// Rows so far.
     read: u64,
     ended: bool,
@@ -100,7 +105,16 @@ struct Cursor {
 
 impl Cursor {
     fn new(stream: SendableRecordBatchStream, converter: Arc<RowConverter>, width: usize) -> Self {
-        Self { stream, converter, width, batch: None, at: 0, read: 0, ended: false }
+        Self {
+            stream,
+            converter,
+            width,
+            batch: None,
+            at: 0,
+            alone: BooleanBufferBuilder::new(0),
+            read: 0,
+            ended: false,
+        }
     }
 
     fn rows(&self) -> usize {
@@ -124,16 +138,29 @@ impl Cursor {
         Ok(true)
     }
 
+    /// Goes to the next row; after the batch's last, gives its rows that the other side lacks, if there are any.
+    fn pass(&mut self, alone: bool) -> Result<Option<RecordBatch>> {
+        self.alone.append(alone);
+        self.at += 1;
+        let Some((batch, _)) = self.batch.as_ref().filter(|_| self.at == self.rows()) else { return Ok(None) };
+        let mask = BooleanArray::new(self.alone.finish(), None);
+        if mask.true_count() == 0 {
+            return Ok(None);
+        }
+        let columns: Vec<usize> = (0..self.width).collect();
+        Ok(Some(filter_record_batch(&batch.project(&columns)?, &mask)?))
+    }
+
     fn row(&self) -> &[u8] {
         self.batch.as_ref().map_or(&[], |(_, rows)| rows.row(self.at).data())
     }
 
-    fn place(&self, width: usize) -> (usize, u32) {
+    fn place(&self) -> (usize, u32) {
         let number = |column: usize| {
             let batch = self.batch.as_ref().map(|(batch, _)| batch.column(column));
             batch.map_or(0, |places| places.as_primitive::<UInt32Type>().value(self.at))
         };
-        (number(width) as usize, number(width + 1))
+        (number(self.width) as usize, number(self.width + 1))
     }
 }
 
@@ -195,13 +222,14 @@ mod tests {
             each in 1_usize..5,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let mut came = Vec::new();
+            let (mut came, mut went) = (Vec::new(), Vec::new());
             let found = runtime.block_on(difference(
                 stream(fresh.clone(), each, false),
                 stream(current.clone(), each + 1, true),
                 &schema(),
-                async |rows| {
-                    came.extend(rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter());
+                async |side, rows| {
+                    let values = if side == Side::Came { &mut came } else { &mut went };
+                    values.extend(rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter());
                     Ok(())
                 },
             )).unwrap();
@@ -209,6 +237,7 @@ mod tests {
             sorted.sort_unstable();
             let gone: Vec<Option<i64>> =
                 found.displaced.get(&0).into_iter().flatten().map(|row| sorted[row as usize]).collect();
+            prop_assert_eq!(&went, &gone);
             prop_assert_eq!((found.came, found.gone, found.fresh), (came.len() as u64, gone.len() as u64, fresh.len() as u64));
             let (mut now, gone, came) = (counted(&current), counted(&gone), counted(&came));
             prop_assert!(gone.keys().all(|value| !came.contains_key(value)));
@@ -228,7 +257,7 @@ mod tests {
     async fn running_out_of_memory_is_still_told_apart() {
         let failing = futures::stream::iter([Err(DataFusionError::ResourcesExhausted("full".into()))]);
         let failing = Box::pin(RecordBatchStreamAdapter::new(schema(), failing));
-        let failure = difference(failing, stream(vec![Some(1)], 1, true), &schema(), async |_| Ok(())).await;
+        let failure = difference(failing, stream(vec![Some(1)], 1, true), &schema(), async |_, _| Ok(())).await;
         assert!(ran_out_of_memory(&failure.unwrap_err()));
     }
 }

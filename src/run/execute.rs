@@ -16,7 +16,8 @@ use crate::{
     error::{Error, Result},
     gold::{self, Models},
     lake::{
-        Candidate, EntityTotals, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot, TableFiles, TableName, Zone,
+        Candidate, Contents, EntityTotals, Lake, LakeTable, Lease, LeaseOptions, Origin, Snapshot, TableFiles,
+        TableName, Zone,
     },
     project::Project,
     quality::{self, Check},
@@ -189,7 +190,14 @@ impl Workshop<'_> {
         progress(Progress::Publish);
         report.bytes_written = candidate.bytes_added();
         let origin = if options.rebuild { Origin::Rebuild } else { Origin::Run };
-        candidate.publish(lease, origin, plan.coverage.clone(), plan.definitions.clone(), totals).await
+        let broken = report.audit.failed.iter().map(|check| check.rule.clone()).collect();
+        let contents = Contents {
+            coverage: plan.coverage.clone(),
+            definitions: plan.definitions.clone(),
+            entities: totals,
+            broken: Some(broken),
+        };
+        candidate.publish(lease, origin, contents).await
     }
 
     async fn entity(
@@ -242,7 +250,7 @@ impl Workshop<'_> {
         let rules = self.rules();
         progress(Progress::Audit { rules: rules.len() });
         let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
-        report.audit = quality::audit(&context, &rules).await?;
+        report.audit = self.test(&context, candidate, &rules).await?;
         let waiting = report.entities.iter_mut().map(|entity| async {
             if let Some(sql) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
                 entity.waiting = Some(count(&context, &sql).await?);
@@ -328,11 +336,6 @@ pub(super) fn table_of(relation: &gold::Relation) -> TableName {
 
 /// The one number that a query gives.
 async fn count(context: &SessionContext, sql: &str) -> Result<u64> {
-    use arrow::{array::AsArray, datatypes::Int64Type};
     let batches = context.sql(sql).await.map_err(engine_error)?.collect().await.map_err(engine_error)?;
-    let number = batches
-        .first()
-        .filter(|batch| batch.num_rows() > 0)
-        .map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
-    Ok(number.unwrap_or(0) as u64)
+    Ok(quality::number(&batches))
 }

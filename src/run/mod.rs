@@ -5,6 +5,7 @@
 //! rehearse  every model and rule planned over empty tables: mistakes show before work
 //! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
 //! model     a model's table follows what changed, or is computed whole
+//! following change sets and key sets as the planner's plans read them
 //! difference fresh rows against current ones
 //! audit     law 3 always; the contracts' rules and the models' tests
 //! freshness how old the newest landing of each entity is
@@ -18,6 +19,7 @@
 mod audit;
 mod difference;
 mod execute;
+mod following;
 mod freshness;
 mod model;
 mod plan;

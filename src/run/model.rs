@@ -4,44 +4,40 @@
 //! Where it has none, or the model itself changed, all rows are. Either way what is written, and handed
 //! to the models downstream, is the difference.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::Arc;
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Field, Schema, SchemaRef},
-};
+use arrow::array::RecordBatch;
 use datafusion::{
-    catalog::TableProvider,
     common::{DataFusionError, Result as PlanResult, TableReference},
-    datasource::{MemTable, provider_as_source},
     execution::SendableRecordBatchStream,
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::LogicalPlan,
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
         ExecutionPlan as _,
         sorts::sort::SortExec,
-        streaming::{PartitionStream, StreamingTableExec},
+        streaming::{PartitionStream as _, StreamingTableExec},
     },
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
 use serde::Serialize;
 
-use super::{Reason, Workshop, difference::difference, execute::table_of};
+use super::{
+    Reason, Workshop,
+    difference::{Side, difference},
+    execute::table_of,
+    following::{Failure, images, not_worked_out},
+};
 use crate::{
     engine::{JoinPreference, ran_out_of_memory},
     engine_error,
     error::{Error, Result},
     gold::{self, Model, Planned},
     lake::{
-        Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Keys, LakeTable, LocatedRows, TableChange, TableEdit,
-        TableFiles, TableName, concat, content_bytes, ordered,
+        Candidate, ChangeSet, FileWriter, Keys, LocatedRows, TableChange, TableEdit, TableFiles, TableName, concat,
+        ordered,
     },
-    planner::{self, Image, Incremental, Strategy, Tables},
+    planner::{self, Strategy},
 };
 
 /// How a model's table came to be.
@@ -65,27 +61,8 @@ pub(super) struct Computed {
     pub(super) bytes_written: u64,
 }
 
-/// With more affected keys than this share of the table's rows, all of it is computed.
-const WORTH: u64 = 3;
-/// A table so small is not worth a second thought.
-const SMALL: u64 = 50_000;
 /// Rows that come are ordered this many at a time.
 const ORDERED: usize = 256 * 1024;
-
-/// Why an attempt gave nothing.
-enum Failure {
-    /// The joins do not fit: those that spill may.
-    Memory(DataFusionError),
-    /// The incremental plan does not work out: all rows are to be computed.
-    Whole(String),
-    Other(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
 
 impl Workshop<'_> {
     pub(super) async fn model(&self, candidate: &mut Candidate, model: &Model, reason: &Reason) -> Result<Computed> {
@@ -159,10 +136,11 @@ impl Workshop<'_> {
             return Ok((Followed::Compared { why: why.to_owned(), computed, gone, came }, change));
         }
         let tables = self.images(candidate, inputs)?;
-        let changed = |table: &TableReference| tables.images.contains_key(&(name_of(table), Image::After));
+        let changed = |table: &TableReference| tables.changed(table);
         let place = |column: &String| planned.schema.index_of(column).ok();
         let tested = model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect());
-        let plan = planner::plan(&planned.plan, &tested.collect::<Vec<_>>(), &changed, &tables).map_err(|e| not_worked_out(&e))?;
+        let plan = planner::plan(&planned.plan, &tested.collect::<Vec<_>>(), &changed, &tables)
+            .map_err(|e| not_worked_out(&e))?;
         let plan = match plan {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => {
@@ -180,50 +158,6 @@ impl Workshop<'_> {
         let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
         let (computed, gone, came) = found;
         Ok((Followed::Incremental { key, affected_keys, computed, gone, came }, change))
-    }
-
-    /// Makes the key sets, each from those before it; gives the first, the affected keys.
-    async fn key_sets(
-        &self,
-        context: &SessionContext,
-        plan: &Incremental,
-        tables: &RunTables,
-        rows: u64,
-    ) -> Result<Vec<RecordBatch>, Failure> {
-        let most_bytes = self.project.settings.memory_limit.0 / 8;
-        let mut affected = Vec::new();
-        for set in &plan.key_sets {
-            let started = Instant::now();
-            let failed = |e: DataFusionError| {
-                if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
-            };
-            let mut keys = context
-                .execute_logical_plan(set.plan.clone())
-                .await
-                .map_err(failed)?
-                .execute_stream()
-                .await
-                .map_err(failed)?;
-            let (mut batches, mut count, mut bytes) = (Vec::new(), 0, 0);
-            while let Some(batch) = keys.try_next().await.map_err(failed)? {
-                count += batch.num_rows() as u64;
-                bytes += content_bytes(&batch);
-                if set.number == plan.affected_keys && count > SMALL.max(rows / WORTH) {
-                    return Err(Failure::Whole(format!("the change affects over {count} keys")));
-                }
-                if bytes > most_bytes {
-                    return Err(Failure::Whole("the change is too large to be followed in memory".into()));
-                }
-                batches.push(batch);
-            }
-            let seconds = started.elapsed().as_secs_f64();
-            tracing::debug!(set = set.number, rows = count, seconds, "key set");
-            tables.fill(set.number, &batches).await.map_err(failed)?;
-            if set.number == plan.affected_keys {
-                affected = batches;
-            }
-        }
-        Ok(affected)
     }
 
     /// The change from the table's rows (with certain keys) to what a plan gives.
@@ -251,7 +185,10 @@ impl Workshop<'_> {
         let current = sorted(run.context, current, width).map_err(failed)?;
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
-        let compared = difference(fresh, current, &planned.schema, async |rows: RecordBatch| {
+        let compared = difference(fresh, current, &planned.schema, async |side, rows: RecordBatch| {
+            if side == Side::Gone {
+                return edit.take_gone(&rows).await;
+            }
             waiting.count += rows.num_rows();
             waiting.rows.push(rows);
             if waiting.count >= ORDERED { waiting.give_to(&mut edit, planned).await } else { Ok(()) }
@@ -302,39 +239,6 @@ impl Workshop<'_> {
             owner: model.owner.clone(),
         })
     }
-
-    /// The change sets of the inputs that changed.
-    fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
-        let mut found = BTreeMap::new();
-        for input in inputs {
-            let Some(((before, after), change)) = images(candidate, input).zip(candidate.change(input)) else {
-                continue;
-            };
-            for (image, files) in [(Image::Before, before), (Image::After, after)] {
-                let files = files.iter().map(|file| FileEntry {
-                    path: file.path.clone(),
-                    bytes: file.bytes,
-                    rows: file.rows,
-                    deleted: None,
-                    stats: Arc::new(serde_json::Value::Null),
-                    modified: 0,
-                });
-                let files = TableFiles { files: files.collect(), ..TableFiles::empty(Arc::clone(&change.schema)) };
-                let root = object_store::path::Path::default();
-                let provider = LakeTable::new(self.lake, root, files).map_err(engine_error)?;
-                found.insert((input.to_string(), image), Arc::new(provider) as Arc<dyn TableProvider>);
-            }
-        }
-        Ok(RunTables { images: found, keys: Mutex::default() })
-    }
-}
-
-/// The rows that went and came; none for a table that did not change, or was made anew.
-fn images<'a>(candidate: &'a Candidate, table: &TableName) -> Option<(&'a [ChangeFile], &'a [ChangeFile])> {
-    match &candidate.change(table)?.changes {
-        ChangeSet::Rows { before, after } => Some((before, after)),
-        ChangeSet::Whole => None,
-    }
 }
 
 /// A model's failure, with its name.
@@ -346,10 +250,6 @@ fn not_computed(model: &Model, failure: DataFusionError) -> Error {
         Some(hint) => error.hint(hint.to_owned()).cause(failure),
         None => error.cause(failure),
     }
-}
-
-fn not_worked_out(failure: &DataFusionError) -> Failure {
-    Failure::Whole(format!("its incremental plan fails: {}", failure.find_root()))
 }
 
 /// Fresh rows, and the keys of the current ones that they stand against.
@@ -386,68 +286,5 @@ fn sorted(context: &SessionContext, rows: LocatedRows, width: usize) -> PlanResu
     match order {
         Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
         None => source.execute(0, context.task_ctx()),
-    }
-}
-
-/// What the planner's plans read beside the model's own tables.
-struct RunTables {
-    images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
-    keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
-}
-
-/// A table as the lake calls it.
-fn name_of(table: &TableReference) -> String {
-    format!("{}.{}", table.schema().unwrap_or(crate::engine::GOLD), table.table())
-}
-
-impl RunTables {
-    async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {
-        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
-        let Some(table) = table else { return Ok(()) };
-        let schema: SchemaRef = table.schema();
-        let cast = batches.iter().map(|batch| {
-            let columns = std::iter::zip(batch.columns(), schema.fields())
-                .map(|(column, field)| arrow::compute::cast(column, field.data_type()))
-                .collect::<Result<Vec<_>, _>>()?;
-            RecordBatch::try_new(Arc::clone(&schema), columns)
-        });
-        let cast = cast.collect::<Result<Vec<_>, _>>()?;
-        for partition in &table.batches {
-            partition.write().await.clone_from(&cast);
-        }
-        Ok(())
-    }
-}
-
-fn scan(name: String, provider: Arc<dyn TableProvider>) -> PlanResult<LogicalPlan> {
-    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(provider), None)?.build()
-}
-
-impl Tables for RunTables {
-    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
-        let name = name_of(table);
-        let side = match image {
-            Image::Before => "before",
-            Image::After => "after",
-        };
-        match self.images.get(&(name.clone(), image)) {
-            Some(provider) => scan(format!("{side} {name}"), Arc::clone(provider)),
-            None => datafusion::common::plan_err!("{name} has no change set"),
-        }
-    }
-
-    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match keys.entry(number) {
-            Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => {
-                let fields = plan.schema().fields().iter().enumerate();
-                let fields =
-                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
-            }
-        };
-        scan(format!("keys {number}"), table)
     }
 }

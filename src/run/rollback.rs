@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
-    lake::{Candidate, ChangeSet, FileEntry, Lake, Lease, LeaseOptions, Origin, Snapshot, SnapshotId, TableChange},
+    lake::{
+        Candidate, ChangeSet, Contents, FileEntry, Lake, Lease, LeaseOptions, Origin, Snapshot, SnapshotId, TableChange,
+    },
 };
 
 /// Publishes the contents of `to` as the next snapshot. Batches that came later are pending again;
@@ -84,5 +86,6 @@ async fn publish(
     }
     // A collection that overlooked this run has taken its record.
     lake.snapshot(to).await?;
-    candidate.publish(lease, Origin::Rollback(to), target.coverage, target.definitions, target.entities).await
+    let Snapshot { coverage, definitions, entities, broken, .. } = target;
+    candidate.publish(lease, Origin::Rollback(to), Contents { coverage, definitions, entities, broken }).await
 }

@@ -1,22 +1,24 @@
 //! Incoming events against the rows that are there: who wins, who is displaced.
 //!
 //! Works on chunks of whole keys, in key order, so that memory stays bounded and, the tables being
-//! clustered by key, a chunk looks only into the files of its key range. Only key and version
-//! columns of those files are read.
+//! clustered by key, a chunk looks only into the pages of its key range. Only key and version
+//! columns of those pages are read.
 
 use std::collections::HashMap;
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, RecordBatch},
+    array::{AsArray, BooleanArray, RecordBatch},
     compute::filter_record_batch,
-    datatypes::{DataType, TimestampMicrosecondType},
+    datatypes::TimestampMicrosecondType,
     row::{RowConverter, SortField},
 };
+
+use futures::TryStreamExt as _;
 
 use super::{entity::EntityTables, winners::Events};
 use crate::{
     error::{Error, Result},
-    lake::{Displaced, FileRows, Lake, TableFiles, TableName, read_columns},
+    lake::{Displaced, FileRows, Keys, Lake, TableFiles, TableName, lookup_all},
     project::Contract,
 };
 
@@ -69,40 +71,26 @@ impl Standing {
         Ok(Self { table, files, displaced: Displaced::new(), key, version })
     }
 
-    /// The rows whose keys are in `wanted`, with their versions, by the key's group.
+    /// The rows that have some of the keys, with their versions, by the key's group in `wanted`.
     async fn find(
         &self,
         lake: &Lake,
         converter: &RowConverter,
         wanted: &HashMap<Box<[u8]>, usize>,
-        range: Option<(&str, &str)>,
+        keys: &RecordBatch,
     ) -> Result<Vec<(usize, i64, Place)>> {
+        let keys = Keys::new(&self.files.schema, self.key.clone(), std::slice::from_ref(keys))?;
+        let columns: Vec<usize> = self.key.iter().copied().chain([self.version]).collect();
         let mut found = Vec::new();
-        let folder = lake.table_folder(&self.table);
-        let first_key = self.files.schema.field(self.key[0]).name();
-        let mut columns = self.key.clone();
-        columns.push(self.version);
-        columns.sort_unstable();
-        let at = |column: usize| columns.iter().position(|&c| c == column).unwrap_or_default();
-        let (keys, version): (Vec<usize>, usize) = (self.key.iter().map(|&c| at(c)).collect(), at(self.version));
-        for (index, file) in self.files.files.iter().enumerate() {
-            if let (Some((from, to)), Some((least, greatest))) = (range, file.text_range(first_key))
-                && (greatest < from || least > to)
-            {
-                continue;
-            }
-            for FileRows { rows: batch, places } in
-                read_columns(lake, &folder, file, &self.files.schema, &columns).await?
-            {
-                let key_columns: Vec<_> = keys.iter().map(|&column| batch.column(column).clone()).collect();
-                let rows = converter
-                    .convert_columns(&key_columns)
-                    .map_err(|e| Error::bug("standing keys cannot be compared").cause(e))?;
-                let versions = batch.column(version).as_primitive::<TimestampMicrosecondType>();
-                for (row, key) in rows.iter().enumerate() {
-                    if let Some(group) = wanted.get(key.as_ref()) {
-                        found.push((*group, versions.value(row), Place { file: index, row: places.value(row) }));
-                    }
+        let mut rows = lookup_all(lake, &self.table, &self.files, keys, columns);
+        while let Some((file, FileRows { rows, places })) = rows.try_next().await? {
+            let keys = converter
+                .convert_columns(&rows.columns()[..self.key.len()])
+                .map_err(|e| Error::bug("standing keys cannot be compared").cause(e))?;
+            let versions = rows.column(self.key.len()).as_primitive::<TimestampMicrosecondType>();
+            for (row, key) in keys.iter().enumerate() {
+                if let Some(group) = wanted.get(key.as_ref()) {
+                    found.push((*group, versions.value(row), Place { file, row: places.value(row) }));
                 }
             }
         }
@@ -160,10 +148,10 @@ impl<'a> Resolver<'a> {
     pub(super) async fn resolve(&mut self, events: &Events) -> Result<Added> {
         let spec = &self.contract.spec;
         let rows = &events.rows;
-        let key_columns: Vec<_> = spec.key.iter().map(|&column| rows.column(column).clone()).collect();
+        let wanted = rows.project(&spec.key).map_err(|e| Error::bug("events have no keys").cause(e))?;
         let keys = self
             .converter
-            .convert_columns(&key_columns)
+            .convert_columns(wanted.columns())
             .map_err(|e| Error::bug("incoming keys cannot be compared").cause(e))?;
         let versions = rows.column(spec.version).as_primitive::<TimestampMicrosecondType>();
         let deleted = rows.column(spec.columns.len()).as_boolean();
@@ -179,24 +167,23 @@ impl<'a> Resolver<'a> {
                 next += 1;
             }
         }
-        let range = text_range(rows.column(spec.key[0]).as_ref());
 
         let mut holders: Vec<Option<Holder>> = vec![None; next];
-        for (group, version, place) in self.tombstones.find(self.lake, &self.converter, &groups, range).await? {
+        for (group, version, place) in self.tombstones.find(self.lake, &self.converter, &groups, &wanted).await? {
             if holders[group].is_none_or(|holder| holder.version() < version) {
                 holders[group] = Some(Holder::Tombstone(version, place));
             }
         }
         // A key with a current row has that row as its winner, whatever tombstones lie before it.
-        for (group, version, place) in self.cleaned.find(self.lake, &self.converter, &groups, range).await? {
+        for (group, version, place) in self.cleaned.find(self.lake, &self.converter, &groups, &wanted).await? {
             holders[group] = Some(Holder::Row(version, place));
         }
         let mut standing_events: HashMap<(usize, i64), (bool, Place)> = HashMap::new();
         if let Some(history) = &self.history {
-            for (group, version, place) in history.find(self.lake, &self.converter, &groups, range).await? {
+            for (group, version, place) in history.find(self.lake, &self.converter, &groups, &wanted).await? {
                 standing_events.insert((group, version), (false, place));
             }
-            for (group, version, place) in self.tombstones.find(self.lake, &self.converter, &groups, range).await? {
+            for (group, version, place) in self.tombstones.find(self.lake, &self.converter, &groups, &wanted).await? {
                 standing_events.insert((group, version), (true, place));
             }
         }
@@ -269,13 +256,4 @@ impl<'a> Resolver<'a> {
             tombstones: pick(to_tombstones, &self.tombstones.files)?,
         })
     }
-}
-
-/// The least and greatest text of a column; `None` when it holds no text.
-fn text_range(column: &dyn Array) -> Option<(&str, &str)> {
-    if *column.data_type() != DataType::Utf8View {
-        return None;
-    }
-    let texts = column.as_string_view();
-    Some((texts.iter().flatten().min()?, texts.iter().flatten().max()?))
 }

@@ -1,0 +1,225 @@
+//! What the planner's plans read beside a model's own tables, and making their key sets.
+//!
+//! In:  a candidate, in which some inputs have changed.
+//! Out: for an incremental plan, the key sets filled one after the other, so that what is read of tables
+//! afterwards can be looked up by them.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Field, Schema, SchemaRef},
+};
+use datafusion::{
+    catalog::TableProvider,
+    common::{DataFusionError, Result as PlanResult, TableReference},
+    datasource::{MemTable, provider_as_source, source_as_provider},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
+    prelude::SessionContext,
+};
+use futures::TryStreamExt as _;
+
+use super::Workshop;
+use crate::{
+    engine::ran_out_of_memory,
+    engine_error,
+    error::{Error, Result},
+    lake::{
+        Candidate, ChangeFile, ChangeSet, FileEntry, LakeTable, MatchingRows, TableFiles, TableName, content_bytes,
+    },
+    planner::{Image, Incremental, MATCHING, Matched, Tables},
+};
+
+/// With more affected keys than this share of the table's rows, all of it is computed.
+const WORTH: u64 = 3;
+/// A table so small is not worth a second thought.
+const SMALL: u64 = 50_000;
+
+/// Why an attempt gave nothing.
+pub(super) enum Failure {
+    /// The joins do not fit: those that spill may.
+    Memory(DataFusionError),
+    /// The incremental plan does not work out: all rows are to be computed.
+    Whole(String),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+pub(super) fn not_worked_out(failure: &DataFusionError) -> Failure {
+    Failure::Whole(format!("its incremental plan fails: {}", failure.find_root()))
+}
+
+impl Workshop<'_> {
+    /// Makes the key sets, each from those before it; gives the affected keys. `rows` are those of the table.
+    pub(super) async fn key_sets(
+        &self,
+        context: &SessionContext,
+        plan: &Incremental,
+        tables: &RunTables,
+        rows: u64,
+    ) -> Result<Vec<RecordBatch>, Failure> {
+        let most_bytes = self.project.settings.memory_limit.0 / 4;
+        let (mut affected, mut bytes) = (Vec::new(), 0);
+        for set in &plan.key_sets {
+            let started = Instant::now();
+            let failed = |e: DataFusionError| {
+                if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
+            };
+            let mut keys = context
+                .execute_logical_plan(set.plan.clone())
+                .await
+                .map_err(failed)?
+                .execute_stream()
+                .await
+                .map_err(failed)?;
+            let (mut batches, mut count) = (Vec::new(), 0);
+            while let Some(batch) = keys.try_next().await.map_err(failed)? {
+                count += batch.num_rows() as u64;
+                bytes += content_bytes(&batch);
+                if set.number == plan.affected_keys && count > SMALL.max(rows / WORTH) {
+                    return Err(Failure::Whole(format!("the change affects over {count} keys")));
+                }
+                if bytes > most_bytes {
+                    return Err(Failure::Whole("the change is too large to be followed in memory".into()));
+                }
+                batches.push(batch);
+            }
+            let seconds = started.elapsed().as_secs_f64();
+            tracing::debug!(set = set.number, rows = count, seconds, "key set");
+            tables.fill(set.number, &batches).await.map_err(failed)?;
+            if set.number == plan.affected_keys {
+                affected = batches;
+            }
+        }
+        Ok(affected)
+    }
+
+    /// The change sets of the inputs that changed.
+    pub(super) fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
+        let mut found = BTreeMap::new();
+        for input in inputs {
+            let Some(((before, after), change)) = images(candidate, input).zip(candidate.change(input)) else {
+                continue;
+            };
+            for (image, files) in [(Image::Before, before), (Image::After, after)] {
+                let files = files.iter().map(|file| FileEntry {
+                    path: file.path.clone(),
+                    bytes: file.bytes,
+                    rows: file.rows,
+                    deleted: None,
+                    stats: Arc::new(serde_json::Value::Null),
+                    modified: 0,
+                });
+                let files = TableFiles { files: files.collect(), ..TableFiles::empty(Arc::clone(&change.schema)) };
+                let root = object_store::path::Path::default();
+                let provider = LakeTable::new(self.lake, root, files).map_err(engine_error)?;
+                found.insert((input.to_string(), image), Arc::new(provider) as Arc<dyn TableProvider>);
+            }
+        }
+        Ok(RunTables { images: found, keys: Mutex::default() })
+    }
+}
+
+/// The rows that went and came; none for a table that did not change, or was made anew.
+pub(super) fn images<'a>(candidate: &'a Candidate, table: &TableName) -> Option<(&'a [ChangeFile], &'a [ChangeFile])> {
+    match &candidate.change(table)?.changes {
+        ChangeSet::Rows { before, after } => Some((before, after)),
+        ChangeSet::Whole => None,
+    }
+}
+
+/// What the planner's plans read beside the model's own tables.
+pub(super) struct RunTables {
+    images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
+    keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
+}
+
+/// A table as the lake calls it.
+pub(super) fn name_of(table: &TableReference) -> String {
+    format!("{}.{}", table.schema().unwrap_or(crate::engine::GOLD), table.table())
+}
+
+impl RunTables {
+    pub(super) fn changed(&self, table: &TableReference) -> bool {
+        self.images.contains_key(&(name_of(table), Image::After))
+    }
+
+    async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {
+        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        let Some(table) = table else { return Ok(()) };
+        let schema: SchemaRef = table.schema();
+        let cast = batches.iter().map(|batch| {
+            let columns = std::iter::zip(batch.columns(), schema.fields())
+                .map(|(column, field)| arrow::compute::cast(column, field.data_type()))
+                .collect::<Result<Vec<_>, _>>()?;
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+        });
+        let cast = cast.collect::<Result<Vec<_>, _>>()?;
+        for partition in &table.batches {
+            partition.write().await.clone_from(&cast);
+        }
+        Ok(())
+    }
+}
+
+/// A scan with the columns of another.
+fn scan_like(name: String, provider: Arc<dyn TableProvider>, like: &TableScan) -> PlanResult<LogicalPlan> {
+    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(provider), like.projection.clone())?.build()
+}
+
+fn scan(name: String, provider: Arc<dyn TableProvider>) -> PlanResult<LogicalPlan> {
+    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(provider), None)?.build()
+}
+
+impl Tables for RunTables {
+    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
+        let name = name_of(table);
+        let side = match image {
+            Image::Before => "before",
+            Image::After => "after",
+        };
+        match self.images.get(&(name.clone(), image)) {
+            Some(provider) => scan(format!("{side} {name}"), Arc::clone(provider)),
+            None => datafusion::common::plan_err!("{name} has no change set"),
+        }
+    }
+
+    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = match keys.entry(number) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let fields = plan.schema().fields().iter().enumerate();
+                let fields =
+                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
+            }
+        };
+        scan(format!("keys {number}"), table)
+    }
+
+    fn matching(&self, scan: &TableScan, by: &Matched<'_>) -> PlanResult<Option<LogicalPlan>> {
+        let provider = source_as_provider(&scan.source)?;
+        let table = (provider.as_ref() as &dyn Any).downcast_ref::<LakeTable>();
+        let set = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&by.set.number).cloned();
+        let (Some(table), Some(set), true) = (table, set, scan.filters.is_empty() && scan.fetch.is_none()) else {
+            return Ok(None);
+        };
+        let stored = |place: usize| scan.projection.as_ref().map_or(place, |projection| projection[place]);
+        let columns = by.columns.iter().map(|&(place, key)| (stored(place), key)).collect();
+        let rows = MatchingRows::new(table.clone(), columns, set, by.nulls);
+        let name = format!("{MATCHING} {}", name_of(&scan.table_name));
+        scan_like(name, Arc::new(rows), scan).map(Some)
+    }
+}
