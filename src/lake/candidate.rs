@@ -7,13 +7,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     TableFiles, TableName, TableState,
     delta::{Entry, Protocols, entry_bytes, log_path},
     layout,
+    parquet_files::{content_bytes, read_columns},
     snapshot::FORMAT,
     store::refused,
 };
@@ -54,10 +56,13 @@ pub struct Candidate {
     lake: Lake,
     run: RunId,
     base: Option<Snapshot>,
-    changes: BTreeMap<TableName, TableChange>,
-    dropped: BTreeSet<TableName>,
+    /// By table; none for one that is dropped.
+    changes: Mutex<BTreeMap<TableName, Option<Arc<TableChange>>>>,
     /// The base's tables as read so far: log replay is paid once.
     base_files: Mutex<BTreeMap<TableName, TableFiles>>,
+    /// Change sets as read so far, by their first file: many look at them.
+    kept: Mutex<BTreeMap<String, Vec<RecordBatch>>>,
+    kept_bytes: AtomicUsize,
     /// Set before the snapshot is put: from then on it may be published, whatever the store answers.
     put_tried: AtomicBool,
 }
@@ -81,9 +86,10 @@ impl Candidate {
             lake: lake.clone(),
             run: lease.run().clone(),
             base,
-            changes: BTreeMap::new(),
-            dropped: BTreeSet::new(),
+            changes: Mutex::default(),
             base_files: Mutex::default(),
+            kept: Mutex::default(),
+            kept_bytes: AtomicUsize::new(0),
             put_tried: AtomicBool::new(false),
         })
     }
@@ -100,28 +106,41 @@ impl Candidate {
         self.base.as_ref()
     }
 
-    /// Whether anything would change in a table.
-    pub fn changed(&self, table: &TableName) -> bool {
-        self.changes.contains_key(table) || self.dropped.contains(table)
+    fn changes(&self) -> MutexGuard<'_, BTreeMap<TableName, Option<Arc<TableChange>>>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn change(&self, table: &TableName) -> Option<&TableChange> {
-        self.changes.get(table)
+    /// Whether anything would change in a table.
+    pub fn changed(&self, table: &TableName) -> bool {
+        self.changes().contains_key(table)
+    }
+
+    pub fn change(&self, table: &TableName) -> Option<Arc<TableChange>> {
+        self.changes().get(table).cloned().flatten()
     }
 
     /// The tables as they would be.
     pub fn tables(&self) -> BTreeSet<TableName> {
-        let base = self.base.iter().flat_map(|base| base.tables.keys());
-        base.filter(|table| !self.dropped.contains(table)).chain(self.changes.keys()).cloned().collect()
+        let mut tables: BTreeSet<TableName> = self.base.iter().flat_map(|base| base.tables.keys()).cloned().collect();
+        for (table, change) in self.changes().iter() {
+            if change.is_some() {
+                tables.insert(table.clone())
+            } else {
+                tables.remove(table)
+            };
+        }
+        tables
     }
 
     /// A table's files as they would be; `None` for a table that is not there.
     pub async fn files(&self, table: &TableName) -> Result<Option<TableFiles>> {
         let base = self.base_files(table).await?;
-        let tells_deletions = base.as_ref().is_some_and(|base| base.tells_deletions);
-        let Some(change) = self.changes.get(table) else {
-            return Ok(if self.dropped.contains(table) { None } else { base });
+        let change = match self.changes().get(table) {
+            None => return Ok(base),
+            Some(None) => return Ok(None),
+            Some(Some(change)) => Arc::clone(change),
         };
+        let tells_deletions = base.as_ref().is_some_and(|base| base.tells_deletions);
         let removed: BTreeSet<&str> = change.removed.iter().map(|file| file.path.as_str()).collect();
         let kept = base.into_iter().flat_map(|base| base.files).filter(|file| !removed.contains(file.path.as_str()));
         let files = kept.chain(change.added.iter().cloned()).collect();
@@ -140,21 +159,40 @@ impl Candidate {
         Ok(Some(files))
     }
 
+    /// The rows of one side of a change set, which are kept; none when all that is kept would be more than `most` bytes.
+    pub(crate) async fn kept_rows(&self, files: &TableFiles, most: usize) -> Result<Option<Vec<RecordBatch>>> {
+        let Some(first) = files.files.first() else { return Ok(Some(Vec::new())) };
+        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&first.path).cloned();
+        // Compressed, they take a fraction of what they take in memory.
+        let little = files.bytes() as usize <= most / 8;
+        if known.is_some() || !little || self.kept_bytes.load(Ordering::Relaxed) >= most {
+            return Ok(known);
+        }
+        let all: Vec<usize> = (0..files.schema.fields().len()).collect();
+        let mut rows = Vec::new();
+        for file in &files.files {
+            let read = read_columns(&self.lake, &Path::default(), file, &files.schema, &all).await?;
+            rows.extend(read.into_iter().map(|read| read.rows));
+        }
+        self.kept_bytes.fetch_add(rows.iter().map(content_bytes).sum(), Ordering::Relaxed);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(first.path.clone(), rows.clone());
+        Ok(Some(rows))
+    }
+
     /// Bytes of the data files that this candidate adds.
     pub fn bytes_added(&self) -> u64 {
-        let added = self.changes.values().flat_map(|change| &change.added);
+        let changes = self.changes();
+        let added = changes.values().flatten().flat_map(|change| &change.added);
         // A file with deletions was there before.
         added.filter(|file| file.deleted.is_none()).map(|file| file.bytes).sum()
     }
 
-    pub fn record(&mut self, table: TableName, change: TableChange) {
-        self.dropped.remove(&table);
-        self.changes.insert(table, change);
+    pub fn record(&self, table: TableName, change: TableChange) {
+        self.changes().insert(table, Some(Arc::new(change)));
     }
 
-    pub fn drop_table(&mut self, table: TableName) {
-        self.changes.remove(&table);
-        self.dropped.insert(table);
+    pub fn drop_table(&self, table: TableName) {
+        self.changes().insert(table, None);
     }
 
     /// Publishes as the base's next snapshot and copies the log entries.
@@ -168,18 +206,19 @@ impl Candidate {
         let id = self.id();
         let mut tables: BTreeMap<TableName, TableState> = BTreeMap::new();
         let mut retired = BTreeMap::new();
+        let changes = self.changes().clone();
         if let Some(base) = &self.base {
             retired.clone_from(&base.retired);
             for (table, state) in &base.tables {
                 let state = TableState { changes: None, ..state.clone() };
-                if self.dropped.contains(table) {
+                if matches!(changes.get(table), Some(None)) {
                     retired.insert(table.clone(), self.prepare_drop(table, &state, id).await?);
                 } else {
                     tables.insert(table.clone(), state);
                 }
             }
         }
-        for (table, change) in &self.changes {
+        for (table, change) in changes.iter().filter_map(|(table, change)| Some((table, change.as_deref()?))) {
             let before = tables.get(table).or_else(|| retired.get(table)).cloned();
             let state = self.prepare(table, change, before.as_ref(), id).await?;
             retired.remove(table);

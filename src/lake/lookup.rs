@@ -5,14 +5,15 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use ahash::RandomState;
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
-    compute::{cast, filter, filter_record_batch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array},
+    buffer::BooleanBuffer,
+    compute::{cast, filter, filter_record_batch, take},
     datatypes::{DataType, Schema, SchemaRef, UInt32Type},
     row::{RowConverter, SortField},
 };
-use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{hash_utils::create_hashes, runtime::SpawnedTask};
+use foldhash::fast::{FixedState, RandomState};
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
@@ -30,6 +31,9 @@ pub(crate) struct Keys {
     columns: Vec<usize>,
     converter: RowConverter,
     values: HashSet<Box<[u8]>, RandomState>,
+    /// The bits of the values' hashes: most rows are told to have none of them by one look.
+    bits: Vec<u64>,
+    hasher: FixedState,
     /// By column: its values alone.
     alone: Vec<Values>,
 }
@@ -52,12 +56,20 @@ impl Keys {
             Ok(Values { converter, sorted: Some(Vec::new()) })
         });
         let mut alone = alone.collect::<Result<Vec<_>>>()?;
-        let mut values = HashSet::with_hasher(RandomState::new());
+        let hasher = FixedState::default();
+        let mut values = HashSet::with_hasher(RandomState::default());
+        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let mut bits = vec![0_u64; (count * BITS_A_KEY / 64).next_power_of_two()];
+        let mut hashes = Vec::new();
         for batch in batches {
             let keys = std::iter::zip(batch.columns(), &columns)
                 .map(|(keys, &column)| cast(keys, schema.field(column).data_type()))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(failed)?;
+            for hash in hashed(&keys, &hasher, &mut hashes)? {
+                let (word, bit) = place(*hash, bits.len());
+                bits[word] |= bit;
+            }
             values.extend(converter.convert_columns(&keys).map_err(failed)?.iter().map(|row| row.as_ref().into()));
             for (values, keys) in std::iter::zip(&mut alone, keys) {
                 values.add(keys).map_err(failed)?;
@@ -69,18 +81,51 @@ impl Keys {
                 sorted.dedup();
             }
         }
-        Ok(Self { columns, converter, values, alone })
+        Ok(Self { columns, converter, values, bits, hasher, alone })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
+    /// Which rows have one of the keys.
     fn have(&self, keys: &[ArrayRef]) -> Result<BooleanArray> {
-        let encoded =
-            self.converter.convert_columns(keys).map_err(|e| Error::bug("keys cannot be compared").cause(e))?;
-        Ok(encoded.iter().map(|row| Some(self.values.contains(row.as_ref()))).collect())
+        let failed = |e| Error::bug("keys cannot be compared").cause(e);
+        let mut hashes = Vec::new();
+        let hashes = hashed(keys, &self.hasher, &mut hashes)?;
+        let likely: BooleanBuffer = hashes
+            .iter()
+            .map(|hash| {
+                let (word, bit) = place(*hash, self.bits.len());
+                self.bits[word] & bit != 0
+            })
+            .collect();
+        let rows: Vec<u32> = likely.set_indices().map(|row| row as u32).collect();
+        let mut found = BooleanBufferBuilder::new(hashes.len());
+        found.append_n(hashes.len(), false);
+        let rows = UInt32Array::from(rows);
+        let some = keys.iter().map(|keys| take(keys, &rows, None)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let encoded = self.converter.convert_columns(&some).map_err(failed)?;
+        for (row, key) in std::iter::zip(rows.values(), encoded.iter()) {
+            found.set_bit(*row as usize, self.values.contains(key.as_ref()));
+        }
+        Ok(BooleanArray::new(found.finish(), None))
     }
+}
+
+/// Bits that the hashes of keys are spread over: one row in so many is looked at in vain.
+const BITS_A_KEY: usize = 16;
+
+fn hashed<'a>(keys: &[ArrayRef], hasher: &FixedState, hashes: &'a mut Vec<u64>) -> Result<&'a [u64]> {
+    hashes.clear();
+    hashes.resize(keys.first().map_or(0, |keys| keys.len()), 0);
+    create_hashes(keys, hasher, hashes).map_err(|e| Error::bug("keys cannot be hashed").cause(e))?;
+    Ok(hashes)
+}
+
+/// Where a hash has its bit among some words, a power of two of them.
+fn place(hash: u64, words: usize) -> (usize, u64) {
+    ((hash >> 6) as usize & (words - 1), 1 << (hash & 63))
 }
 
 impl Values {
@@ -144,6 +189,9 @@ pub(crate) async fn lookup(
     keys: &Keys,
     columns: &[usize],
 ) -> Result<Vec<FileRows>> {
+    if keys.values.is_empty() {
+        return Ok(Vec::new());
+    }
     let opened = Opened::new(lake, folder, file).await?;
     let mut candidates = file.rows_there();
     for (values, &column) in std::iter::zip(&keys.alone, &keys.columns) {
@@ -151,6 +199,7 @@ pub(crate) async fn lookup(
             candidates &= pages;
         }
     }
+    tracing::trace!(file = file.path, rows = file.rows, candidates = candidates.len(), keys = keys.len(), "lookup");
     if candidates.is_empty() {
         return Ok(Vec::new());
     }

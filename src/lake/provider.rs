@@ -103,6 +103,7 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        tracing::trace!(table = %self.folder, rows = self.table.rows(), ?projection, "scan");
         let mut source = ParquetSource::new(Arc::clone(&self.table.schema))
             .with_table_parquet_options(state.table_options().parquet.clone());
         if let Some(filter) = conjunction(filters.iter().cloned()) {

@@ -161,33 +161,36 @@ pub(super) struct On {
 }
 
 impl On {
+    /// A join's conditions. Equalities that stand among the others, which is where `EXISTS` leaves them,
+    /// are told apart.
     pub(super) fn of(join: &Join) -> Self {
-        Self {
-            equal: join.on.clone(),
-            other: join.filter.iter().flat_map(split_conjunction).cloned().collect(),
-            nulls: join.null_equality,
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let (mut equal, mut other) = (join.on.clone(), Vec::new());
+        for term in join.filter.iter().flat_map(split_conjunction) {
+            match term {
+                Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: two })
+                    if join.null_equality == NullEquality::NullEqualsNothing
+                        && is_over(one, left)
+                        && is_over(two, right) =>
+                {
+                    equal.push((one.as_ref().clone(), two.as_ref().clone()));
+                }
+                Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: two })
+                    if join.null_equality == NullEquality::NullEqualsNothing
+                        && is_over(two, left)
+                        && is_over(one, right) =>
+                {
+                    equal.push((two.as_ref().clone(), one.as_ref().clone()));
+                }
+                term => other.push(term.clone()),
+            }
         }
+        Self { equal, other, nulls: join.null_equality }
     }
 
     pub(super) fn turned(&self) -> Self {
         let equal = self.equal.iter().map(|(left, right)| (right.clone(), left.clone())).collect();
         Self { equal, other: self.other.clone(), nulls: self.nulls }
-    }
-
-    /// All pairs of expressions that must be equal, also those that stand among the others: columns
-    /// of the left schema first.
-    pub(super) fn equalities(&self, left: &DFSchema, right: &DFSchema) -> Vec<(Expr, Expr)> {
-        let mut pairs = self.equal.clone();
-        for other in &self.other {
-            if let Expr::BinaryExpr(BinaryExpr { left: one, op: Operator::Eq, right: two }) = other {
-                if is_over(one, left) && is_over(two, right) {
-                    pairs.push((one.as_ref().clone(), two.as_ref().clone()));
-                } else if is_over(two, left) && is_over(one, right) {
-                    pairs.push((two.as_ref().clone(), one.as_ref().clone()));
-                }
-            }
-        }
-        pairs
     }
 
     pub(super) fn join(self, left: LogicalPlan, right: LogicalPlan, join_type: JoinType) -> Result<LogicalPlan> {

@@ -37,7 +37,7 @@ pub(super) fn sources(root: &Node) -> Vec<&Node> {
     }
 }
 
-fn is_exact(node: &Node) -> bool {
+pub(super) fn is_exact(node: &Node) -> bool {
     let inputs = || node.inputs.iter().all(|input| !input.changed || is_exact(input));
     match &node.plan {
         LogicalPlan::TableScan(_) => true,
@@ -126,7 +126,7 @@ pub(super) fn image(scan: &TableScan, plan: &LogicalPlan, image: Image, sets: &K
 }
 
 /// What went and what came of an operator's rows; rows that are in both did neither.
-fn pair(node: &Node, sets: &mut KeySets<'_>) -> Result<[LogicalPlan; 2]> {
+pub(super) fn pair(node: &Node, sets: &mut KeySets<'_>) -> Result<[LogicalPlan; 2]> {
     match (&node.plan, node.inputs.as_slice()) {
         (LogicalPlan::TableScan(scan), _) => {
             Ok([image(scan, &node.plan, Image::Before, sets)?, image(scan, &node.plan, Image::After, sets)?])

@@ -57,7 +57,7 @@ fn identifies(node: &Node, place: usize) -> bool {
             partition_columns(window).contains(&place) || (place < input.derived.len() && identifies(input, place))
         }
         (LogicalPlan::Join(join), [left, right]) => {
-            let on = On::of(join).equalities(left.plan.schema(), right.plan.schema());
+            let on = On::of(join).equal;
             let width = left.derived.len();
             let joined = |expr, node: &Node, place| position(expr, node.plan.schema()) == Some(place);
             if place < width {

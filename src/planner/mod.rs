@@ -16,9 +16,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `shape` | a plan as a tree in which each table occurrence has a number, and what cannot be planned |
-//! | `relax`, `restrict`, `key` | steps 2, 3 and 1 |
+//! | `key`, `delta`, `relax`, `restrict` | step 1; where changes begin, and step 2; step 3 |
+//! | `sets` | key sets: small tables that plans read |
+//! | `appear` | what a change adds to a result, where no keys are needed: for rules that held |
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
 
+mod appear;
 mod columns;
 mod delta;
 mod key;
@@ -229,6 +232,37 @@ pub fn plan(
             .map(|(scan, restricted_by)| Occurrence { table: scan.table, changed: scan.changed, restricted_by })
             .collect(),
     })))
+}
+
+/// What finds the rows that a change adds to a query's result.
+#[derive(Debug, Clone)]
+pub struct Appearing {
+    /// To be made in this order; each may read those before it.
+    pub key_sets: Vec<KeySet>,
+    /// The rows of each of these, and perhaps others that the result has.
+    pub rows: Vec<LogicalPlan>,
+}
+
+/// Plans how to find the rows that are new in a query's result; none where it takes more than the changed rows.
+///
+/// # Errors
+/// DataFusion's, where a plan cannot be put together.
+pub fn appearing(
+    query: &LogicalPlan,
+    changed: &dyn Fn(&TableReference) -> bool,
+    tables: &dyn Tables,
+) -> PlanResult<Option<Appearing>> {
+    let Ok(query) = shape::joined(query.clone())? else { return Ok(None) };
+    let Ok(root) = shape::Node::root(&query, changed)? else { return Ok(None) };
+    let mut sets = sets::KeySets::new(tables);
+    let mut found = Vec::new();
+    for source in delta::sources(&root) {
+        match appear::rows(&root, source, &mut sets)? {
+            Some(rows) => found.push(rows),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Appearing { key_sets: sets.all(), rows: found }))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use super::{
         Columns, On, as_columns, at_most_one, column, distinct, filtered, null, numbered, one_row, padded, reads,
         renamed, spread, unfailing, union,
     },
-    delta::{Changed, image, netted},
+    delta::{Changed, image, is_exact, netted, pair},
     restrict::narrowed,
     sets::KeySets,
     shape::{Node, kept_groups, partition_columns},
@@ -227,6 +227,13 @@ impl Relax<'_, '_> {
         match join.join_type {
             JoinType::Inner => matched(self),
             JoinType::LeftSemi => padded(self.with_partner(&left, &right, &on)?, schema),
+            JoinType::LeftAnti if in_left => {
+                let rows = self.side(&left)?;
+                match self.settled(&right, &rows, &on)? {
+                    Some(partners) => padded(on.on.clone().join(rows, partners, JoinType::LeftAnti)?, schema),
+                    None => padded(rows, schema),
+                }
+            }
             // The mark and the right side's absence may change only where the right side does.
             JoinType::LeftAnti | JoinType::LeftMark => left_alone(self),
             JoinType::Left if right_needed => union(vec![matched(self)?, left_alone(self)?], schema),
@@ -278,6 +285,29 @@ impl Relax<'_, '_> {
         let rows = narrowed(rows, &few, on, self.sets)?;
         self.sides.insert(this.node.id, rows.clone());
         Ok(rows)
+    }
+
+    /// Rows of a side that were there and still are, among them partners of a few rows: whoever has one
+    /// had it, too. None where that cannot be told.
+    fn settled(&mut self, side: &Side<'_>, few: &LogicalPlan, on: &Conditions) -> Result<Option<LogicalPlan>> {
+        if !on.whole || on.on.equal.is_empty() || (side.node.changed && !is_exact(side.node)) {
+            return Ok(None);
+        }
+        let rows = narrowed(side.node.plan.clone(), few, &on.on.turned(), self.sets)?;
+        if !side.node.changed {
+            return Ok(Some(rows));
+        }
+        // Rows that look like one that came are left out.
+        let [_, came] = pair(side.node, self.sets)?;
+        let names = side
+            .below
+            .iter()
+            .map(|&place| column(came.schema(), place).alias_qualified(Some("__came"), format!("c{place}")));
+        let came = LogicalPlan::Projection(Projection::try_new(names.collect(), came.into())?);
+        let equal = side.below.iter().enumerate();
+        let equal = equal.map(|(at, &place)| (column(rows.schema(), place), column(came.schema(), at))).collect();
+        let same = On { equal, other: Vec::new(), nulls: NullEquality::NullEqualsNull };
+        same.join(rows, came, JoinType::LeftAnti).map(Some)
     }
 
     /// The rows of a side that have a partner on the other, with the columns that are needed; `on` has

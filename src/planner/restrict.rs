@@ -58,7 +58,7 @@ pub(super) fn fresh_rows(root: &Node, key: &[usize], affected: usize, sets: &mut
 /// A plan's rows that have a partner among few others, and perhaps more of its rows; `on` has the plan first.
 pub(super) fn narrowed(plan: LogicalPlan, few: &LogicalPlan, on: &On, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
     let Ok(node) = Node::root(&plan, &|_| true)? else { return Ok(plan) };
-    let pairs = on.equalities(plan.schema(), few.schema()).into_iter().map(|(ours, theirs)| (theirs, ours));
+    let pairs = on.equal.iter().map(|(ours, theirs)| (theirs.clone(), ours.clone()));
     let mut restrict = Restrict::new(node.occurrences.len(), sets);
     match restrict.derived(few, &pairs.collect::<Vec<_>>(), &node, on.nulls)? {
         Some(by) => restrict.node(&node, vec![by]),
@@ -448,7 +448,7 @@ struct Sides<'a> {
 impl<'a> Sides<'a> {
     fn of(join: &Join, left: &'a Node, right: &'a Node) -> Self {
         let (left, right) = (left.plan.schema().as_ref(), right.plan.schema().as_ref());
-        let equal = On::of(join).equalities(left, right);
+        let equal = On::of(join).equal;
         let mut sides =
             Self { left, right, equal, left_may_lead: true, right_may_lead: true, join_type: join.join_type };
         sides.is_now(join.join_type);

@@ -9,7 +9,7 @@ use arrow::{
 };
 use datafusion::{
     functions_aggregate::expr_fn::count,
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, lit},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit},
     prelude::SessionContext,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -40,10 +40,12 @@ pub async fn audit(context: &SessionContext, checks: impl IntoIterator<Item = &C
     Ok(failed.into_iter().flatten().collect())
 }
 
-/// The one number that a query gave; 0 where it gave no row.
-pub(crate) fn number(batches: &[RecordBatch]) -> u64 {
+/// How many rows a plan gives.
+pub(crate) async fn count_rows(context: &SessionContext, rows: LogicalPlan) -> datafusion::error::Result<u64> {
+    let counted = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [count(lit(1_i64))])?.build()?;
+    let batches = context.execute_logical_plan(counted).await?.collect().await?;
     let first = batches.iter().find(|batch| batch.num_rows() > 0);
-    first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64
+    Ok(first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64)
 }
 
 async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
@@ -64,11 +66,7 @@ async fn judge(context: &SessionContext, check: &Check) -> Result<Option<CheckRe
         }
     }
     let failing = plan(context, &check.sql, Purpose::Model).await?;
-    let counted = LogicalPlanBuilder::from(failing.clone())
-        .aggregate(Vec::<datafusion::logical_expr::Expr>::new(), [count(lit(1_i64))])
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(engine_error)?;
-    let rows = number(&collect(context, counted).await?);
+    let rows = count_rows(context, failing.clone()).await.map_err(engine_error)?;
     if rows == 0 {
         return Ok(None);
     }

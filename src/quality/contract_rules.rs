@@ -80,18 +80,29 @@ fn query(table: &str, rule: &QualityRule) -> Query {
     }
 }
 
-/// How many current rows of an entity wait for a row of another; `None` where the contract names none.
-pub fn waiting(contract: &Contract, project: &Project) -> Option<String> {
+/// The current rows of an entity that wait for a row of another, as a rule's failures; `None` where the
+/// contract names none.
+pub fn waiting(contract: &Contract, project: &Project) -> Option<Check> {
     let waits = contract.waits_for.as_ref()?;
     let other = project.contracts.get(waits.entity.as_str())?;
     let key = &other.spec.columns[*other.spec.key.first()?].name;
-    Some(format!(
-        "select count(*) from {STAGING}.{} as w where not exists (select 1 from {STAGING}.{} as o where o.{} = w.{})",
+    let sql = format!(
+        "select w.* from {STAGING}.{} as w where not exists (select 1 from {STAGING}.{} as o where o.{} = w.{})",
         quoted(&contract.table),
         quoted(&other.table),
         quoted(key),
         quoted(&waits.column)
-    ))
+    );
+    let source = |table: &String| Relation::Source { schema: STAGING.into(), table: table.clone() };
+    Some(Check {
+        name: format!("{}.waiting", contract.entity),
+        table: format!("{STAGING}.{}", contract.table),
+        owner: contract.owner.clone(),
+        severity: Severity::Warn,
+        inputs: vec![source(&contract.table), source(&other.table)],
+        quick: None,
+        sql: SqlText::made(sql, contract.source.clone(), 0..0),
+    })
 }
 
 fn quoted(name: &str) -> String {

@@ -8,7 +8,7 @@ mod audit;
 mod check;
 mod contract_rules;
 
-pub(crate) use audit::number;
+pub(crate) use audit::count_rows;
 pub use audit::{audit, fingerprint};
 pub use check::Check;
 pub use contract_rules::waiting;

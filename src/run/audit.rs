@@ -1,20 +1,16 @@
 //! The gate before publishing: row accounting, the contracts' rules, and the models' tests, all on
 //! the candidate.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
-use datafusion::{
-    functions_aggregate::expr_fn::count,
-    logical_expr::{Expr, LogicalPlanBuilder, lit},
-    prelude::SessionContext,
-};
+use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::{
     EntityReport, Workshop,
     execute::table_of,
-    following::{Failure, images, not_worked_out},
+    following::{Failure, has_rows, not_worked_out},
 };
 use crate::{
     engine::{self, Purpose},
@@ -86,10 +82,17 @@ impl Workshop<'_> {
         let held = candidate.base().filter(|base| base.definitions.checks == quality::fingerprint(rules));
         let broken: Option<&BTreeSet<String>> = held.and_then(|base| base.broken.as_ref());
         let suspects = futures::stream::iter(rules).map(async |rule| {
+            let started = Instant::now();
             let suspect = match broken {
                 Some(broken) if !broken.contains(&rule.name) => self.may_break(context, candidate, rule).await?,
                 _ => true,
             };
+            tracing::debug!(
+                rule = rule.name,
+                suspect,
+                seconds = started.elapsed().as_secs_f64(),
+                "looked for new failures"
+            );
             Ok::<_, Error>(suspect.then_some(rule))
         });
         let suspects: Vec<Option<&Check>> = suspects.buffered(AT_ONCE).try_collect().await?;
@@ -100,46 +103,62 @@ impl Workshop<'_> {
     /// Whether the change may break a rule that held: there is a failing row among those that the
     /// change affects, or they cannot be told.
     async fn may_break(&self, context: &SessionContext, candidate: &Candidate, rule: &Check) -> Result<bool> {
+        Ok(self.new_failures(context, candidate, rule).await?.is_none_or(|rows| rows > 0))
+    }
+
+    /// How many rows the candidate adds to those that break a rule; if some did before, perhaps more.
+    /// None where that takes looking at all of them.
+    pub(super) async fn new_failures(
+        &self,
+        context: &SessionContext,
+        candidate: &Candidate,
+        rule: &Check,
+    ) -> Result<Option<u64>> {
         let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
         let mut changed = inputs.iter().filter(|input| candidate.changed(input)).peekable();
         if changed.peek().is_none() {
-            return Ok(false);
+            return Ok(Some(0));
         }
-        if changed.any(|input| images(candidate, input).is_none()) {
-            return Ok(true);
+        if changed.any(|input| !has_rows(candidate, input)) {
+            return Ok(None);
         }
-        match self.has_failing_rows(context, candidate, rule, &inputs).await {
-            Ok(found) => Ok(found),
+        match self.failures_of_change(context, candidate, rule, &inputs).await {
+            Ok(rows) => Ok(Some(rows)),
             Err(Failure::Other(error)) => Err(error),
-            Err(Failure::Memory(_) | Failure::Whole(_)) => Ok(true),
+            Err(Failure::Memory(_) | Failure::Whole(_)) => Ok(None),
         }
     }
 
-    async fn has_failing_rows(
+    async fn failures_of_change(
         &self,
         context: &SessionContext,
         candidate: &Candidate,
         rule: &Check,
         inputs: &[TableName],
-    ) -> Result<bool, Failure> {
-        let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
-        let tables = self.images(candidate, inputs)?;
-        let strategy = planner::plan(&plan, &[], &|table| tables.changed(table), &tables);
-        let plan = match strategy.map_err(|e| not_worked_out(&e))? {
-            Strategy::Incremental(plan) => plan,
-            Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
-        };
-        let affected = self.key_sets(context, &plan, &tables, u64::MAX).await?;
-        if affected.iter().all(|keys| keys.num_rows() == 0) {
-            return Ok(false);
-        }
+    ) -> Result<u64, Failure> {
         let failed = |e| not_worked_out(&e);
-        let counted = LogicalPlanBuilder::from(plan.fresh)
-            .aggregate(Vec::<Expr>::new(), [count(lit(1_i64))])
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(failed)?;
-        let found = context.execute_logical_plan(counted).await.map_err(failed)?.collect().await.map_err(failed)?;
-        Ok(quality::number(&found) > 0)
+        let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
+        let tables = self.images(candidate, inputs).await?;
+        let changed = |table: &TableReference| tables.changed(table);
+        let found = if let Some(new) = planner::appearing(&plan, &changed, &tables).map_err(failed)? {
+            self.key_sets(context, &new.key_sets, &tables, |_, _| Ok(())).await?;
+            new.rows
+        } else {
+            let plan = match planner::plan(&plan, &[], &changed, &tables).map_err(failed)? {
+                Strategy::Incremental(plan) => plan,
+                Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
+            };
+            let affected = self.affected_keys(context, &plan, &tables, u64::MAX).await?;
+            if affected.iter().all(|keys| keys.num_rows() == 0) {
+                return Ok(0);
+            }
+            vec![plan.fresh]
+        };
+        let mut rows = 0;
+        for found in found {
+            rows += quality::count_rows(context, found).await.map_err(failed)?;
+        }
+        Ok(rows)
     }
 }
 

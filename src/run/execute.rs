@@ -1,17 +1,21 @@
 //! Executes a plan under the lease and publishes the candidate.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use datafusion::{common::TableReference, prelude::SessionContext};
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 
 use super::{
     Audited, EntityReport, ModelReport, Plan, RunReport, audit,
     freshness::judge_freshness,
-    plan::{EntityPlan, Facts, ModelDefinition, Situation, plan},
+    plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Situation, plan},
 };
 use crate::{
-    engine::{JoinPreference, SessionFactory},
+    engine::{self, JoinPreference, Purpose, SessionFactory},
     engine_error,
     error::{Error, Result},
     gold::{self, Models},
@@ -23,6 +27,9 @@ use crate::{
     quality::{self, Check},
     silver::{self, EntityTables},
 };
+
+/// Entities, and models, that are worked on at the same time.
+const AT_ONCE: usize = 2;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {
@@ -135,8 +142,8 @@ impl Workshop<'_> {
         if plan.is_empty() {
             return Ok(());
         }
-        let mut candidate = Candidate::begin(self.lake, lease, facts.snapshot, None).await?;
-        match self.build(lease, &mut candidate, &plan, options, report, progress).await {
+        let candidate = Candidate::begin(self.lake, lease, facts.snapshot, None).await?;
+        match self.build(lease, &candidate, &plan, options, report, progress).await {
             Ok(snapshot) => {
                 report.snapshot = Some(snapshot.id);
                 Ok(())
@@ -152,7 +159,7 @@ impl Workshop<'_> {
     async fn build(
         &self,
         lease: &Lease,
-        candidate: &mut Candidate,
+        candidate: &Candidate,
         plan: &Plan,
         options: RunOptions,
         report: &mut RunReport,
@@ -161,27 +168,19 @@ impl Workshop<'_> {
         let mut totals: BTreeMap<String, EntityTotals> =
             candidate.base().map(|base| base.entities.clone()).unwrap_or_default();
         totals.retain(|entity, _| self.project.contracts.contains_key(entity.as_str()));
-        for entity in &plan.entities {
-            let done = self.entity(candidate, entity, &totals, progress).await?;
+        // What a change takes is little, and leaves cores idle; what is made anew takes all the memory.
+        let at_once = if options.rebuild || candidate.base().is_none() { 1 } else { AT_ONCE };
+        let done = futures::stream::iter(&plan.entities)
+            .map(|entity| self.entity(candidate, entity, &totals, progress))
+            .buffered(at_once)
+            .try_collect::<Vec<_>>()
+            .await?;
+        for done in done {
             report.bytes_read += done.bytes_read;
             totals.insert(done.entity.clone(), done.totals.clone());
             report.entities.push(done);
         }
-        for model in &plan.models {
-            let definition = self.models.get(&model.name)?;
-            progress(Progress::Model { model: model.name.clone() });
-            let started = Instant::now();
-            let computed = self.model(candidate, definition, &model.reason).await?;
-            report.models.push(ModelReport {
-                model: model.name.clone(),
-                owner: definition.owner.clone(),
-                reason: model.reason.to_string(),
-                followed: computed.followed,
-                rows: computed.rows,
-                seconds: started.elapsed().as_secs_f64(),
-                bytes_written: computed.bytes_written,
-            });
-        }
+        report.models = self.follow(candidate, &plan.models, at_once, progress).await?;
         for table in &plan.dropped {
             candidate.drop_table(table.clone());
             report.dropped.push(table.to_string());
@@ -200,9 +199,71 @@ impl Workshop<'_> {
         candidate.publish(lease, origin, contents).await
     }
 
+    /// Each model after those that it reads; several at once. The reports are in the plan's order.
+    async fn follow(
+        &self,
+        candidate: &Candidate,
+        models: &[ModelPlan],
+        at_once: usize,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Vec<ModelReport>> {
+        let mut pending: Vec<&ModelPlan> = models.iter().collect();
+        let mut running = FuturesUnordered::new();
+        let mut unmade: BTreeSet<TableName> = models.iter().map(|model| TableName::gold(&model.name)).collect();
+        let (mut done, mut failed) = (BTreeMap::new(), None);
+        loop {
+            while failed.is_none() && running.len() < at_once {
+                let mut ready = None;
+                for (place, model) in pending.iter().enumerate() {
+                    let inputs = &self.models.get(&model.name)?.inputs;
+                    if !inputs.iter().any(|input| unmade.contains(&table_of(input))) {
+                        ready = Some(place);
+                        break;
+                    }
+                }
+                let Some(place) = ready else { break };
+                running.push(self.follow_one(candidate, pending.remove(place), progress));
+            }
+            match running.next().await {
+                None => break,
+                // Those that run come to an end, so that nothing is written after the run has failed.
+                Some(Err(error)) => failed = failed.or(Some(error)),
+                Some(Ok(report)) => {
+                    unmade.remove(&TableName::gold(&report.model));
+                    done.insert(report.model.clone(), report);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(models.iter().filter_map(|model| done.remove(&model.name)).collect())
+    }
+
+    async fn follow_one(
+        &self,
+        candidate: &Candidate,
+        model: &ModelPlan,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<ModelReport> {
+        let definition = self.models.get(&model.name)?;
+        progress(Progress::Model { model: model.name.clone() });
+        let started = Instant::now();
+        let computed = self.model(candidate, definition, &model.reason).await?;
+        Ok(ModelReport {
+            model: model.name.clone(),
+            owner: definition.owner.clone(),
+            reason: model.reason.to_string(),
+            followed: computed.followed,
+            rows: computed.rows,
+            seconds: started.elapsed().as_secs_f64(),
+            bytes_written: computed.bytes_written,
+        })
+    }
+
     async fn entity(
         &self,
-        candidate: &mut Candidate,
+        candidate: &Candidate,
         plan: &EntityPlan,
         totals: &BTreeMap<String, EntityTotals>,
         progress: &(dyn Fn(Progress) + Send + Sync),
@@ -252,8 +313,14 @@ impl Workshop<'_> {
         let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
         report.audit = self.test(&context, candidate, &rules).await?;
         let waiting = report.entities.iter_mut().map(|entity| async {
-            if let Some(sql) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
-                entity.waiting = Some(count(&context, &sql).await?);
+            if let Some(rows) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
+                entity.waiting = match self.new_failures(&context, candidate, &rows).await? {
+                    Some(new) => Some(new),
+                    None => {
+                        let all = engine::plan(&context, &rows.sql, Purpose::Model).await?;
+                        Some(quality::count_rows(&context, all).await.map_err(engine_error)?)
+                    }
+                };
             }
             Ok::<_, Error>(())
         });
@@ -332,10 +399,4 @@ pub(super) fn table_of(relation: &gold::Relation) -> TableName {
         gold::Relation::Source { table, .. } => TableName::staging(table),
         gold::Relation::Model(name) => TableName::gold(name),
     }
-}
-
-/// The one number that a query gives.
-async fn count(context: &SessionContext, sql: &str) -> Result<u64> {
-    let batches = context.sql(sql).await.map_err(engine_error)?.collect().await.map_err(engine_error)?;
-    Ok(quality::number(&batches))
 }

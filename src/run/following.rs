@@ -23,6 +23,7 @@ use datafusion::{
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
+use object_store::path::Path;
 
 use super::Workshop;
 use crate::{
@@ -32,13 +33,16 @@ use crate::{
     lake::{
         Candidate, ChangeFile, ChangeSet, FileEntry, LakeTable, MatchingRows, TableFiles, TableName, content_bytes,
     },
-    planner::{Image, Incremental, MATCHING, Matched, Tables},
+    planner::{Image, Incremental, KeySet, MATCHING, Matched, Tables},
 };
 
 /// With more affected keys than this share of the table's rows, all of it is computed.
 const WORTH: u64 = 3;
 /// A table so small is not worth a second thought.
 const SMALL: u64 = 50_000;
+
+/// Change sets are kept while they take no more than one part in so many of the memory.
+const KEPT: usize = 16;
 
 /// Why an attempt gave nothing.
 pub(super) enum Failure {
@@ -60,35 +64,51 @@ pub(super) fn not_worked_out(failure: &DataFusionError) -> Failure {
 }
 
 impl Workshop<'_> {
-    /// Makes the key sets, each from those before it; gives the affected keys. `rows` are those of the table.
-    pub(super) async fn key_sets(
+    /// Makes the key sets of a plan; gives the affected keys. `rows` are those of the table.
+    pub(super) async fn affected_keys(
         &self,
         context: &SessionContext,
         plan: &Incremental,
         tables: &RunTables,
         rows: u64,
     ) -> Result<Vec<RecordBatch>, Failure> {
+        let mut affected = Vec::new();
+        self.key_sets(context, &plan.key_sets, tables, |number, keys| {
+            let count: u64 = keys.iter().map(|batch| batch.num_rows() as u64).sum();
+            if number != plan.affected_keys {
+                return Ok(());
+            }
+            if count > SMALL.max(rows / WORTH) {
+                return Err(Failure::Whole(format!("the change affects {count} keys")));
+            }
+            affected = keys.to_vec();
+            Ok(())
+        })
+        .await?;
+        Ok(affected)
+    }
+
+    /// Makes key sets, each from those before it.
+    pub(super) async fn key_sets(
+        &self,
+        context: &SessionContext,
+        sets: &[KeySet],
+        tables: &RunTables,
+        mut made: impl FnMut(usize, &[RecordBatch]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let most_bytes = self.project.settings.memory_limit.0 / 4;
-        let (mut affected, mut bytes) = (Vec::new(), 0);
-        for set in &plan.key_sets {
+        let mut bytes = 0;
+        for set in sets {
             let started = Instant::now();
             let failed = |e: DataFusionError| {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
-            let mut keys = context
-                .execute_logical_plan(set.plan.clone())
-                .await
-                .map_err(failed)?
-                .execute_stream()
-                .await
-                .map_err(failed)?;
+            let keys = context.execute_logical_plan(set.plan.clone()).await.map_err(failed)?;
+            let mut keys = keys.execute_stream().await.map_err(failed)?;
             let (mut batches, mut count) = (Vec::new(), 0);
             while let Some(batch) = keys.try_next().await.map_err(failed)? {
-                count += batch.num_rows() as u64;
+                count += batch.num_rows();
                 bytes += content_bytes(&batch);
-                if set.number == plan.affected_keys && count > SMALL.max(rows / WORTH) {
-                    return Err(Failure::Whole(format!("the change affects over {count} keys")));
-                }
                 if bytes > most_bytes {
                     return Err(Failure::Whole("the change is too large to be followed in memory".into()));
                 }
@@ -96,46 +116,54 @@ impl Workshop<'_> {
             }
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(set = set.number, rows = count, seconds, "key set");
+            tracing::trace!(set = set.number, plan = %set.plan.display_indent(), "its plan");
             tables.fill(set.number, &batches).await.map_err(failed)?;
-            if set.number == plan.affected_keys {
-                affected = batches;
-            }
+            made(set.number, &batches)?;
         }
-        Ok(affected)
+        Ok(())
     }
 
     /// The change sets of the inputs that changed.
-    pub(super) fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
+    pub(super) async fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
         let mut found = BTreeMap::new();
         for input in inputs {
-            let Some(((before, after), change)) = images(candidate, input).zip(candidate.change(input)) else {
-                continue;
-            };
+            let Some(change) = candidate.change(input) else { continue };
+            let ChangeSet::Rows { before, after } = &change.changes else { continue };
             for (image, files) in [(Image::Before, before), (Image::After, after)] {
-                let files = files.iter().map(|file| FileEntry {
-                    path: file.path.clone(),
-                    bytes: file.bytes,
-                    rows: file.rows,
-                    deleted: None,
-                    stats: Arc::new(serde_json::Value::Null),
-                    modified: 0,
-                });
-                let files = TableFiles { files: files.collect(), ..TableFiles::empty(Arc::clone(&change.schema)) };
-                let root = object_store::path::Path::default();
-                let provider = LakeTable::new(self.lake, root, files).map_err(engine_error)?;
-                found.insert((input.to_string(), image), Arc::new(provider) as Arc<dyn TableProvider>);
+                let provider = self.image(candidate, &change.schema, files).await?;
+                found.insert((input.to_string(), image), provider);
             }
         }
         Ok(RunTables { images: found, keys: Mutex::default() })
     }
+
+    /// One side of a change set: many will look at it, so that a small one is read once.
+    async fn image(
+        &self,
+        candidate: &Candidate,
+        schema: &SchemaRef,
+        files: &[ChangeFile],
+    ) -> Result<Arc<dyn TableProvider>> {
+        let entries = files.iter().map(|file| FileEntry {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            rows: file.rows,
+            deleted: None,
+            stats: Arc::new(serde_json::Value::Null),
+            modified: 0,
+        });
+        let root = Path::default();
+        let files = TableFiles { files: entries.collect(), ..TableFiles::empty(Arc::clone(schema)) };
+        match candidate.kept_rows(&files, self.project.settings.memory_limit.0 / KEPT).await? {
+            Some(rows) => Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows]).map_err(engine_error)?)),
+            None => Ok(Arc::new(LakeTable::new(self.lake, root, files).map_err(engine_error)?)),
+        }
+    }
 }
 
-/// The rows that went and came; none for a table that did not change, or was made anew.
-pub(super) fn images<'a>(candidate: &'a Candidate, table: &TableName) -> Option<(&'a [ChangeFile], &'a [ChangeFile])> {
-    match &candidate.change(table)?.changes {
-        ChangeSet::Rows { before, after } => Some((before, after)),
-        ChangeSet::Whole => None,
-    }
+/// Whether it is known which rows of a changed table went and came.
+pub(super) fn has_rows(candidate: &Candidate, table: &TableName) -> bool {
+    candidate.change(table).is_some_and(|change| matches!(change.changes, ChangeSet::Rows { .. }))
 }
 
 /// What the planner's plans read beside the model's own tables.

@@ -4,7 +4,7 @@
 //! Where it has none, or the model itself changed, all rows are. Either way what is written, and handed
 //! to the models downstream, is the difference.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -26,7 +26,7 @@ use super::{
     Reason, Workshop,
     difference::{Side, difference},
     execute::table_of,
-    following::{Failure, images, not_worked_out},
+    following::{Failure, has_rows, not_worked_out},
 };
 use crate::{
     engine::{JoinPreference, ran_out_of_memory},
@@ -65,7 +65,7 @@ pub(super) struct Computed {
 const ORDERED: usize = 256 * 1024;
 
 impl Workshop<'_> {
-    pub(super) async fn model(&self, candidate: &mut Candidate, model: &Model, reason: &Reason) -> Result<Computed> {
+    pub(super) async fn model(&self, candidate: &Candidate, model: &Model, reason: &Reason) -> Result<Computed> {
         let table = TableName::gold(&model.name);
         let base = candidate.base_files(&table).await?;
         let inputs: Vec<TableName> = model.inputs.iter().map(table_of).collect();
@@ -77,7 +77,7 @@ impl Workshop<'_> {
         let mut why = None;
         if !by_inputs {
             why = Some(reason.to_string());
-        } else if let Some(whole) = changed.iter().find(|input| images(candidate, input).is_none()) {
+        } else if let Some(whole) = changed.iter().find(|input| !has_rows(candidate, input)) {
             why = Some(format!("{whole} was made anew"));
         }
         let mut joins = JoinPreference::Hash;
@@ -135,7 +135,7 @@ impl Workshop<'_> {
             let (computed, gone, came) = found;
             return Ok((Followed::Compared { why: why.to_owned(), computed, gone, came }, change));
         }
-        let tables = self.images(candidate, inputs)?;
+        let tables = self.images(candidate, inputs).await?;
         let changed = |table: &TableReference| tables.changed(table);
         let place = |column: &String| planned.schema.index_of(column).ok();
         let tested = model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect());
@@ -147,7 +147,7 @@ impl Workshop<'_> {
                 return Err(Failure::Whole(format!("{whole}; to change that, {}", whole.way_out())));
             }
         };
-        let affected = self.key_sets(&context, &plan, &tables, base.rows()).await?;
+        let affected = self.affected_keys(&context, &plan, &tables, base.rows()).await?;
         let affected_keys = affected.iter().map(|batch| batch.num_rows() as u64).sum();
         let key: Vec<String> = plan.key.iter().map(|&place| planned.schema.field(place).name().clone()).collect();
         if affected_keys == 0 {
@@ -179,6 +179,7 @@ impl Workshop<'_> {
             other if incremental => not_worked_out(&other),
             other => Failure::Other(not_computed(model, other)),
         };
+        let started = Instant::now();
         let width = planned.schema.fields().len();
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
         let current = LocatedRows::new(self.lake, &table, base.clone(), run.keys);
@@ -202,6 +203,15 @@ impl Workshop<'_> {
             }
         };
         waiting.give_to(&mut edit, planned).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::debug!(
+            model = model.name,
+            fresh = found.fresh,
+            gone = found.gone,
+            came = found.came,
+            seconds,
+            "compared"
+        );
         let change = edit.finish(&found.displaced, &model.owner).await?;
         Ok(((found.fresh, found.gone, found.came), change))
     }

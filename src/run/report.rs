@@ -40,7 +40,8 @@ pub struct EntityReport {
     pub missing: BTreeMap<String, u64>,
     /// The running totals after the run.
     pub totals: EntityTotals,
-    /// Current rows that name an order that does not exist; `None` for entities without orders.
+    /// Rows that began to wait in this run for a row that they name, of another entity; `None` for
+    /// entities whose contract has no `waitsFor`.
     pub waiting: Option<u64>,
     pub seconds: f64,
     pub bytes_read: u64,

@@ -24,8 +24,8 @@ pub async fn rollback(lake: &Lake, to: SnapshotId, hold: bool, lease: LeaseOptio
 async fn rolled_back(lake: &Lake, lease: &Lease, to: SnapshotId, hold: bool) -> Result<Snapshot> {
     let newest = lake.newest().await?.ok_or_else(|| Error::input("nothing is published yet"))?;
     lake.roll_forward(&newest).await?;
-    let mut candidate = Candidate::begin(lake, lease, Some(newest.clone()), Some(to)).await?;
-    match publish(&mut candidate, lease, to, hold, &newest).await {
+    let candidate = Candidate::begin(lake, lease, Some(newest.clone()), Some(to)).await?;
+    match publish(&candidate, lease, to, hold, &newest).await {
         Err(error) => {
             let error = candidate.explain(error).await;
             candidate.discard().await;
@@ -36,7 +36,7 @@ async fn rolled_back(lake: &Lake, lease: &Lease, to: SnapshotId, hold: bool) -> 
 }
 
 async fn publish(
-    candidate: &mut Candidate,
+    candidate: &Candidate,
     lease: &Lease,
     to: SnapshotId,
     hold: bool,

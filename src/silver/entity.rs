@@ -119,7 +119,7 @@ pub struct EntityOutcome {
 /// `Data` when a raw file cannot be read any more.
 pub async fn run_entity(
     engine: &Arc<TaskContext>,
-    candidate: &mut Candidate,
+    candidate: &Candidate,
     contract: &Contract,
     files: &[RawFile],
     work: Work,
@@ -156,7 +156,7 @@ pub async fn run_entity(
 
 struct Step<'a> {
     engine: &'a Arc<TaskContext>,
-    candidate: &'a mut Candidate,
+    candidate: &'a Candidate,
     contract: &'a Contract,
     tables: EntityTables,
     work: Work,
