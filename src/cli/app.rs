@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     context::{Global, Opened},
-    demo, export, ingest, init, quarantine, query, run, serve, shell, simulate, snapshots, status,
+    demo, explain, export, ingest, init, quarantine, query, run, serve, shell, simulate, snapshots, status,
 };
 use crate::{
     error::{Error, Result},
@@ -39,6 +39,7 @@ enum Command {
     Ingest(ingest::IngestArgs),
     Run(run::RunArgs),
     Plan(run::PlanArgs),
+    Explain(explain::ExplainArgs),
     Rebuild(run::RebuildArgs),
     Status(status::StatusArgs),
     Query(query::QueryArgs),
@@ -112,6 +113,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Ingest(args) => ingest::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
         Command::Plan(_) => run::plan(&global).await,
+        Command::Explain(args) => explain::run(args, &global).await,
         Command::Rebuild(args) => run::rebuild(args, &global).await,
         Command::Status(_) => status::status(&global).await,
         Command::Tables(args) => snapshots::tables(args, &global).await,

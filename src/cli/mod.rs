@@ -3,6 +3,7 @@
 mod app;
 mod context;
 mod demo;
+mod explain;
 mod export;
 mod ingest;
 mod init;

@@ -1,5 +1,7 @@
 //! `smelt run`, `smelt plan` and `smelt rebuild`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     project::Severity,
-    run::{self, Followed, Plan, Progress, RunOptions, RunReport, Staleness},
+    run::{self, Estimate, Followed, Plan, Progress, Reason, RunOptions, RunReport, Staleness},
     silver::Work,
 };
 
@@ -63,10 +65,11 @@ pub(super) async fn plan(global: &Global) -> Result<()> {
     if !plan.is_empty() {
         opened.workshop().rehearse().await?;
     }
+    let estimates = opened.workshop().estimates(&plan).await?;
     if global.json {
-        return global.answer_json(&as_json(&plan));
+        return global.answer_json(&as_json(&plan, &estimates));
     }
-    global.answer(describe(&plan));
+    global.answer(describe(&plan, &estimates));
     Ok(())
 }
 
@@ -227,7 +230,7 @@ fn how(followed: &Followed) -> String {
     }
 }
 
-fn describe(plan: &Plan) -> String {
+fn describe(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> String {
     if plan.is_empty() {
         return "nothing to do".into();
     }
@@ -246,7 +249,16 @@ fn describe(plan: &Plan) -> String {
         ));
     }
     for model in &plan.models {
-        text.push_str(&format!("gold {}: follow ({})\n", model.name, model.reason));
+        let estimate = estimates.get(&model.name).map_or_else(String::new, |estimate| {
+            format!(
+                ": about {} affected keys, {} rows to look up, {} to write, judged by the last run",
+                grouped(estimate.affected_keys),
+                grouped(estimate.rows_read),
+                size(estimate.bytes_written)
+            )
+        });
+        let verb = if matches!(model.reason, Reason::Inputs(_)) { "follow" } else { "compute all rows" };
+        text.push_str(&format!("gold {}: {verb} ({}){estimate}\n", model.name, model.reason));
     }
     for table in &plan.dropped {
         text.push_str(&format!("drop {table}: its definition is gone\n"));
@@ -257,7 +269,7 @@ fn describe(plan: &Plan) -> String {
     text
 }
 
-fn as_json(plan: &Plan) -> serde_json::Value {
+fn as_json(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> serde_json::Value {
     serde_json::json!({
         "entities": plan.entities.iter().map(|entity| serde_json::json!({
             "entity": entity.entity,
@@ -267,7 +279,11 @@ fn as_json(plan: &Plan) -> serde_json::Value {
             "bytes": entity.files.iter().map(|file| file.landed.bytes).sum::<u64>(),
             "reason": entity.reason.to_string(),
         })).collect::<Vec<_>>(),
-        "models": plan.models.iter().map(|model| serde_json::json!({"model": model.name, "reason": model.reason.to_string()})).collect::<Vec<_>>(),
+        "models": plan.models.iter().map(|model| serde_json::json!({
+            "model": model.name,
+            "reason": model.reason.to_string(),
+            "estimate": estimates.get(&model.name),
+        })).collect::<Vec<_>>(),
         "dropped": plan.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "audit_only": plan.audit_only,
     })

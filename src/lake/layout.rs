@@ -33,6 +33,11 @@ pub fn run_record(run: &RunId) -> Path {
     Path::from(format!("{RUNS}/{run}/run.json"))
 }
 
+/// What the run reported.
+pub fn run_report(run: &RunId) -> Path {
+    Path::from(format!("{RUNS}/{run}/report.json"))
+}
+
 /// A table's prepared log entry.
 pub fn entry(run: &RunId, table: &TableName) -> Path {
     Path::from(format!("{RUNS}/{run}/entries/{table}.json"))

@@ -113,6 +113,9 @@ impl Keys {
     }
 }
 
+/// With fewer rows found than one in so many they are picked while they are read.
+const SCATTERED: u64 = 16;
+
 /// Bits that the hashes of keys are spread over: one row in so many is looked at in vain.
 const BITS_A_KEY: usize = 16;
 
@@ -229,7 +232,17 @@ pub(crate) async fn lookup(
     if enough || found.is_empty() {
         return Ok(rows_found);
     }
-    read_places(&opened, schema, columns, &found).await
+    if found.len() * SCATTERED < candidates.len() {
+        return read_places(&opened, schema, columns, &found).await;
+    }
+    // Picking many rows while they are read costs more than reading those between them, too.
+    let read = read_places(&opened, schema, columns, &candidates).await?;
+    let picked = read.into_iter().map(|FileRows { rows, places }| {
+        let wanted: BooleanArray = places.values().iter().map(|place| Some(found.contains(*place))).collect();
+        let places = filter(&places, &wanted).map_err(failed)?.as_primitive::<UInt32Type>().clone();
+        Ok(FileRows { rows: filter_record_batch(&rows, &wanted).map_err(failed)?, places })
+    });
+    picked.collect()
 }
 
 /// The rows in pages that may hold one of the values; none where the file does not tell.

@@ -1,7 +1,13 @@
 //! The rows of a table that have keys of a set, as a DataFusion table: what a semi-join would leave, without
 //! reading the rest.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{
     array::{Array, RecordBatch, RecordBatchOptions},
@@ -36,11 +42,19 @@ pub(crate) struct MatchingRows {
     columns: Vec<(usize, usize)>,
     set: Arc<MemTable>,
     nulls: NullEquality,
+    /// Counts the rows that are found.
+    found: Arc<AtomicU64>,
 }
 
 impl MatchingRows {
-    pub(crate) fn new(table: LakeTable, columns: Vec<(usize, usize)>, set: Arc<MemTable>, nulls: NullEquality) -> Self {
-        Self { table, columns, set, nulls }
+    pub(crate) fn new(
+        table: LakeTable,
+        columns: Vec<(usize, usize)>,
+        set: Arc<MemTable>,
+        nulls: NullEquality,
+        found: Arc<AtomicU64>,
+    ) -> Self {
+        Self { table, columns, set, nulls, found }
     }
 
     async fn keys(&self) -> Result<Keys> {
@@ -111,14 +125,15 @@ impl TableProvider for MatchingRows {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let (table, keys) = (self.table.clone(), Arc::new(keys));
-        Ok(Arc::new(MatchingExec { table, keys, columns, schema, partitions, properties: Arc::new(properties) }))
+        let (table, keys, found) = (self.table.clone(), Arc::new(keys), Arc::clone(&self.found));
+        Ok(Arc::new(MatchingExec { table, keys, found, columns, schema, partitions, properties: Arc::new(properties) }))
     }
 }
 
 struct MatchingExec {
     table: LakeTable,
     keys: Arc<Keys>,
+    found: Arc<AtomicU64>,
     columns: Vec<usize>,
     schema: SchemaRef,
     partitions: usize,
@@ -174,15 +189,16 @@ impl ExecutionPlan for MatchingExec {
         let files: Vec<FileEntry> =
             self.table.table.files.iter().skip(partition).step_by(self.partitions).cloned().collect();
         let (table, keys) = (self.table.clone(), Arc::clone(&self.keys));
-        let (columns, schema) = (self.columns.clone(), Arc::clone(&self.schema));
+        let (columns, schema, count) = (self.columns.clone(), Arc::clone(&self.schema), Arc::clone(&self.found));
         let batches = futures::stream::iter(files)
             .then(move |file| {
                 let (table, keys) = (table.clone(), Arc::clone(&keys));
-                let (columns, schema) = (columns.clone(), Arc::clone(&schema));
+                let (columns, schema, count) = (columns.clone(), Arc::clone(&schema), Arc::clone(&count));
                 async move {
                     let LakeTable { lake, folder, table, .. } = &table;
                     let found = lookup(lake, folder, &file, &table.schema, &keys, &columns).await.map_err(external)?;
                     let batches = found.into_iter().map(move |FileRows { rows, .. }| {
+                        count.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
                         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
                         let batch =
                             RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options);

@@ -53,6 +53,11 @@ pub(super) fn is_exact(node: &Node) -> bool {
     }
 }
 
+/// Whether telling what changed takes computing a window.
+pub(super) fn by_partition(source: &Node) -> bool {
+    matches!(source.plan, LogicalPlan::Window(_)) || source.inputs.iter().any(by_partition)
+}
+
 /// Rows with a weight, in a key set: how many more of them there are than there were. Rows that are as
 /// many as before are left out.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::{
-    Whole,
+    Whole, Why,
     columns::{On, position},
     restrict::reached,
     shape::{Node, kept_groups, partition_columns},
@@ -18,29 +18,29 @@ use super::{
 use crate::gold::unique_keys;
 
 /// Positions of output columns, in ascending order.
-pub(super) fn choose(root: &Node, tested: &[Vec<usize>]) -> Result<Vec<usize>, Whole> {
+pub(super) fn choose(root: &Node, tested: &[Vec<usize>]) -> Result<(Vec<usize>, Why), Whole> {
     let legal: BTreeSet<usize> = (0..root.derived.len()).filter(|place| !root.derived[*place]).collect();
     if legal.is_empty() {
         return Err(Whole::NoKey);
     }
-    let tested = tested.iter().map(|key| (0, key.iter().copied().collect::<BTreeSet<_>>()));
-    let unique = unique_keys(&root.plan).into_iter().map(|key| (1, key));
-    let mut candidates: Vec<(u8, BTreeSet<usize>)> =
+    let tested = tested.iter().map(|key| (Why::Tested, key.iter().copied().collect::<BTreeSet<_>>()));
+    let unique = unique_keys(&root.plan).into_iter().map(|key| (Why::Unique, key));
+    let mut candidates: Vec<(Why, BTreeSet<usize>)> =
         tested.chain(unique).filter(|(_, key)| key.is_subset(&legal)).collect();
     let identifying: BTreeSet<usize> = legal.iter().copied().filter(|place| identifies(root, *place)).collect();
-    candidates.extend(identifying.iter().map(|place| (2, BTreeSet::from([*place]))));
-    candidates.push((2, identifying));
-    candidates.push((3, legal.clone()));
-    candidates.extend(legal.iter().map(|place| (4, BTreeSet::from([*place]))));
+    candidates.extend(identifying.iter().map(|place| (Why::Identifying, BTreeSet::from([*place]))));
+    candidates.push((Why::Identifying, identifying));
+    candidates.push((Why::All, legal.clone()));
+    candidates.extend(legal.iter().map(|place| (Why::Any, BTreeSet::from([*place]))));
     let all = root.occurrences.len();
-    let judged = candidates.into_iter().filter(|(_, key)| !key.is_empty()).map(|(class, key)| {
+    let judged = candidates.into_iter().filter(|(_, key)| !key.is_empty()).map(|(why, key)| {
         let key: Vec<usize> = key.into_iter().collect();
         let left_whole = all - reached(root, &key).len();
-        (left_whole, class, key.len(), key)
+        (left_whole, why, key.len(), key)
     });
     match judged.min() {
         Some((left_whole, ..)) if left_whole == all && all > 0 => Err(Whole::NothingRestricted),
-        Some((.., key)) => Ok(key),
+        Some((_, why, _, key)) => Ok((key, why)),
         None => Err(Whole::NoKey),
     }
 }

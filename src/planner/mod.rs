@@ -91,6 +91,7 @@ pub enum Strategy {
 pub struct Incremental {
     /// K, as positions in the model's columns, in ascending order.
     pub key: Vec<usize>,
+    pub why: Why,
     /// Where changes come from.
     pub affected: Vec<Affected>,
     /// To be made in this order; each may read those before it.
@@ -103,10 +104,29 @@ pub struct Incremental {
     pub occurrences: Vec<Occurrence>,
 }
 
+/// Why these columns are the rebuild key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// The model is tested to be unique by them.
+    Tested,
+    /// That rows are unique by them follows from its tables' keys.
+    Unique,
+    /// They say which things rows are about.
+    Identifying,
+    /// They are all that read no aggregate and no window.
+    All,
+    /// Of those, the one that restricts most.
+    Any,
+}
+
 /// The keys that the change of some table occurrences may affect, together.
 #[derive(Debug, Clone)]
 pub struct Affected {
     pub occurrences: Vec<usize>,
+    /// The columns on which the model depends of what changes there.
+    pub columns: Vec<String>,
+    /// Whether it is a window: its partitions that hold a changed row are compared before and after.
+    pub by_partition: bool,
     /// Distinct values of K.
     pub plan: LogicalPlan,
 }
@@ -203,8 +223,8 @@ pub fn plan(
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
-    let key = match key::choose(&root, tested) {
-        Ok(key) => key,
+    let (key, why) = match key::choose(&root, tested) {
+        Ok(chosen) => chosen,
         Err(whole) => return Ok(Strategy::Whole(whole)),
     };
     let mut sets = sets::KeySets::new(tables);
@@ -217,13 +237,20 @@ pub fn plan(
         };
         let plan = relax::affected_keys(&root, &key, source, &mut sets)?;
         let occurrences = source.occurrences.clone().filter(|&occurrence| scans[occurrence].changed).collect();
-        affected.push(Affected { occurrences, plan });
+        let names = source.plan.schema().fields();
+        affected.push(Affected {
+            occurrences,
+            columns: source.used.iter().map(|&place| names[place].name().clone()).collect(),
+            by_partition: delta::by_partition(source),
+            plan,
+        });
     }
     let keys = restrict::keys_of(&root, &key, &affected)?;
     let affected_keys = sets.add(keys);
     let restricted = restrict::fresh_rows(&root, &key, affected_keys, &mut sets)?;
     Ok(Strategy::Incremental(Box::new(Incremental {
         key,
+        why,
         affected,
         key_sets: sets.all(),
         affected_keys,

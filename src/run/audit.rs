@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     EntityReport, Workshop,
@@ -25,7 +25,7 @@ use crate::{
 const AT_ONCE: usize = 2;
 
 /// What the audit found.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Audited {
     /// Rules that were tested.
     pub checks: usize,
@@ -34,7 +34,7 @@ pub struct Audited {
 }
 
 /// A rule that does not hold.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckResult {
     pub rule: String,
     pub table: String,

@@ -133,6 +133,7 @@ impl Workshop<'_> {
         report: &mut RunReport,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<()> {
+        let started = Instant::now();
         if let Some(newest) = self.lake.newest().await? {
             // A dead run may have published and not copied its log entries.
             self.lake.roll_forward(&newest).await?;
@@ -146,6 +147,8 @@ impl Workshop<'_> {
         match self.build(lease, &candidate, &plan, options, report, progress).await {
             Ok(snapshot) => {
                 report.snapshot = Some(snapshot.id);
+                report.seconds = started.elapsed().as_secs_f64();
+                report.keep(self.lake, &snapshot).await;
                 Ok(())
             }
             Err(error) => {

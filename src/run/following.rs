@@ -7,7 +7,10 @@
 use std::{
     any::Any,
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -134,7 +137,7 @@ impl Workshop<'_> {
                 found.insert((input.to_string(), image), provider);
             }
         }
-        Ok(RunTables { images: found, keys: Mutex::default() })
+        Ok(RunTables { images: found, found: Arc::default(), keys: Mutex::default() })
     }
 
     /// One side of a change set: many will look at it, so that a small one is read once.
@@ -169,6 +172,8 @@ pub(super) fn has_rows(candidate: &Candidate, table: &TableName) -> bool {
 /// What the planner's plans read beside the model's own tables.
 pub(super) struct RunTables {
     images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
+    /// Rows that were found in tables.
+    found: Arc<AtomicU64>,
     keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
 }
 
@@ -178,8 +183,27 @@ pub(super) fn name_of(table: &TableReference) -> String {
 }
 
 impl RunTables {
+    pub(super) fn rows_read(&self) -> u64 {
+        self.found.load(Ordering::Relaxed)
+    }
+
     pub(super) fn changed(&self, table: &TableReference) -> bool {
         self.images.contains_key(&(name_of(table), Image::After))
+    }
+
+    /// The table of a key set, which is filled when the set is made.
+    fn set(&self, number: usize, plan: &LogicalPlan) -> PlanResult<Arc<MemTable>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match keys.entry(number) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let fields = plan.schema().fields().iter().enumerate();
+                let fields =
+                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
+            }
+        })
     }
 
     async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {
@@ -223,30 +247,17 @@ impl Tables for RunTables {
     }
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match keys.entry(number) {
-            Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => {
-                let fields = plan.schema().fields().iter().enumerate();
-                let fields =
-                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
-            }
-        };
-        scan(format!("keys {number}"), table)
+        scan(format!("keys {number}"), self.set(number, plan)?)
     }
 
     fn matching(&self, scan: &TableScan, by: &Matched<'_>) -> PlanResult<Option<LogicalPlan>> {
         let provider = source_as_provider(&scan.source)?;
         let table = (provider.as_ref() as &dyn Any).downcast_ref::<LakeTable>();
-        let set = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&by.set.number).cloned();
-        let (Some(table), Some(set), true) = (table, set, scan.filters.is_empty() && scan.fetch.is_none()) else {
-            return Ok(None);
-        };
+        let (Some(table), true) = (table, scan.filters.is_empty() && scan.fetch.is_none()) else { return Ok(None) };
+        let set = self.set(by.set.number, &by.set.plan)?;
         let stored = |place: usize| scan.projection.as_ref().map_or(place, |projection| projection[place]);
         let columns = by.columns.iter().map(|&(place, key)| (stored(place), key)).collect();
-        let rows = MatchingRows::new(table.clone(), columns, set, by.nulls);
+        let rows = MatchingRows::new(table.clone(), columns, set, by.nulls, Arc::clone(&self.found));
         let name = format!("{MATCHING} {}", name_of(&scan.table_name));
         scan_like(name, Arc::new(rows), scan).map(Some)
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! plan      what would happen, and why: pure, from manifests, holds, definitions and the snapshot
+//! estimate  what that would cost, by what runs before have cost
 //! rehearse  every model and rule planned over empty tables: mistakes show before work
 //! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
 //! model     a model's table follows what changed, or is computed whole
@@ -9,7 +10,8 @@
 //! difference fresh rows against current ones
 //! audit     law 3 always; the contracts' rules and the models' tests
 //! freshness how old the newest landing of each entity is
-//! report    what a run says when it is done
+//! report    what a run says when it is done, and keeps in the ledger
+//! explain   how a model follows, and how its last run went
 //! rollback  an earlier snapshot's contents as the next one
 //! ```
 //!
@@ -18,7 +20,9 @@
 
 mod audit;
 mod difference;
+mod estimate;
 mod execute;
+mod explain;
 mod following;
 mod freshness;
 mod model;
@@ -28,7 +32,9 @@ mod report;
 mod rollback;
 
 pub use audit::{Audited, CheckResult};
+pub use estimate::Estimate;
 pub use execute::{Progress, RunOptions, Workshop, run};
+pub use explain::{Change, Explained, Explanation, Input, LastRun, Lookup, Read};
 pub use freshness::{Staleness, judge_freshness};
 pub use model::Followed;
 pub use plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Plan, Reason, Situation, plan};

@@ -20,7 +20,7 @@ use datafusion::{
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Reason, Workshop,
@@ -41,13 +41,14 @@ use crate::{
 };
 
 /// How a model's table came to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Followed {
     /// Nothing that it reads has really changed.
     Unchanged,
     /// Rows with affected keys were computed.
-    Incremental { key: Vec<String>, affected_keys: u64, computed: u64, gone: u64, came: u64 },
+    /// `read` are rows that were looked up by key in other tables.
+    Incremental { key: Vec<String>, affected_keys: u64, read: u64, computed: u64, gone: u64, came: u64 },
     /// All rows were computed, and compared with those that were there.
     Compared { why: String, computed: u64, gone: u64, came: u64 },
     /// All rows were computed; there were none to compare with.
@@ -151,13 +152,15 @@ impl Workshop<'_> {
         let affected_keys = affected.iter().map(|batch| batch.num_rows() as u64).sum();
         let key: Vec<String> = plan.key.iter().map(|&place| planned.schema.field(place).name().clone()).collect();
         if affected_keys == 0 {
-            return Ok((Followed::Incremental { key, affected_keys, computed: 0, gone: 0, came: 0 }, None));
+            let read = tables.rows_read();
+            return Ok((Followed::Incremental { key, affected_keys, read, computed: 0, gone: 0, came: 0 }, None));
         }
         let keys = Keys::new(&planned.schema, plan.key.clone(), &affected)?;
         let run = Comparison { context: &context, plan: plan.fresh, keys: Some(keys) };
         let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
         let (computed, gone, came) = found;
-        Ok((Followed::Incremental { key, affected_keys, computed, gone, came }, change))
+        let read = tables.rows_read();
+        Ok((Followed::Incremental { key, affected_keys, read, computed, gone, came }, change))
     }
 
     /// The change from the table's rows (with certain keys) to what a plan gives.

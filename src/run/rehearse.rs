@@ -16,9 +16,11 @@ use crate::{
 };
 
 impl Workshop<'_> {
+    /// Gives a session with all tables, which have no rows.
+    ///
     /// # Errors
     /// `Input`, with everything that is wrong in models and rules.
-    pub async fn rehearse(&self) -> Result<()> {
+    pub async fn rehearse(&self) -> Result<SessionContext> {
         let context = self.session(JoinPreference::Hash);
         for contract in self.project.contracts.values() {
             for (table, schema) in EntityTables::of(contract).readable(contract) {
@@ -54,7 +56,8 @@ impl Workshop<'_> {
         for contract in self.project.contracts.values() {
             errors.extend(self.misses_what_it_waits_for(contract));
         }
-        Error::all(errors)
+        Error::all(errors)?;
+        Ok(context)
     }
 
     fn register_empty(&self, context: &SessionContext, table: &TableName, schema: SchemaRef) -> Result<()> {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Audited, Followed, Staleness};
-use crate::lake::{EntityTotals, SnapshotId};
+use crate::{
+    error::Result,
+    lake::{EntityTotals, Lake, Snapshot, SnapshotId, layout},
+};
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunReport {
     /// The snapshot that was published; `None` when there was nothing to do.
     pub snapshot: Option<SnapshotId>,
@@ -23,7 +26,7 @@ pub struct RunReport {
     pub bytes_written: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EntityReport {
     pub entity: String,
     pub owner: String,
@@ -47,7 +50,7 @@ pub struct EntityReport {
     pub bytes_read: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelReport {
     pub model: String,
     pub owner: String,
@@ -57,4 +60,21 @@ pub struct ModelReport {
     pub rows: u64,
     pub seconds: f64,
     pub bytes_written: u64,
+}
+
+impl RunReport {
+    /// The report of the run that published a snapshot; none where it is not kept.
+    ///
+    /// # Errors
+    /// `Data` when it cannot be read.
+    pub async fn of(lake: &Lake, snapshot: &Snapshot) -> Result<Option<Self>> {
+        lake.read_json_if_there(&layout::run_report(&snapshot.run)).await
+    }
+
+    /// Puts it into the run ledger. It is only a report: a run whose report is not kept is as good.
+    pub(super) async fn keep(&self, lake: &Lake, snapshot: &Snapshot) {
+        if let Err(error) = lake.put_json(&layout::run_report(&snapshot.run), self).await {
+            tracing::warn!(%error, "the run's report is not kept");
+        }
+    }
 }

@@ -1,0 +1,221 @@
+//! How a model follows its inputs, told before any of them changes; and how its last run went.
+//!
+//! The same planner is asked as in a run, over tables without rows, once with every input changed and
+//! once with each alone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::{
+    common::{Result as PlanResult, TableReference, tree_node::TreeNodeRecursion},
+    datasource::{MemTable, provider_as_source},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+};
+use serde::Serialize;
+
+use super::{ModelReport, RunReport, Workshop, following::name_of};
+use crate::{
+    error::{Error, Result},
+    gold::{self, Model},
+    lake::SnapshotId,
+    planner::{self, Image, Incremental, Strategy, Tables, Why},
+};
+
+/// How a model follows.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    pub model: String,
+    pub owner: String,
+    #[serde(flatten)]
+    pub strategy: Explained,
+    pub inputs: Vec<Input>,
+    /// The last run that had it as work, of those whose reports are kept.
+    pub last_run: Option<LastRun>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "strategy", rename_all = "snake_case")]
+pub enum Explained {
+    /// No input is another table: only its definition changes it.
+    Constant,
+    Incremental {
+        /// The rebuild key.
+        key: Vec<String>,
+        why: String,
+        /// The tables that fresh rows are computed from, as often as the model reads them.
+        reads: Vec<Read>,
+    },
+    Whole {
+        why: String,
+        way_out: String,
+    },
+}
+
+/// One place where the model reads a table.
+#[derive(Debug, Serialize)]
+pub struct Read {
+    pub table: String,
+    /// The columns by which its rows are looked up; none where all of it is read.
+    pub by: Vec<Lookup>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Lookup {
+    pub columns: Vec<String>,
+    /// Whether by affected keys; else by the rows that it is joined with, which are restricted already.
+    pub affected_keys: bool,
+}
+
+/// What the change of one input means.
+#[derive(Debug, Serialize)]
+pub struct Input {
+    pub table: String,
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Keys are affected by rows that changed in these columns.
+    Followed { columns: Vec<String>, by_partition: bool },
+    /// All rows are computed.
+    Whole { why: String, way_out: String },
+}
+
+#[derive(Debug, Serialize)]
+pub struct LastRun {
+    pub snapshot: SnapshotId,
+    pub report: ModelReport,
+}
+
+impl Workshop<'_> {
+    /// Explains a model; its last run is that of a snapshot, or the newest that had it as work.
+    ///
+    /// # Errors
+    /// `Input` for an unknown model or snapshot, or definitions that do not work.
+    pub async fn explain(&self, model: &str, run: Option<SnapshotId>) -> Result<Explanation> {
+        let model = self.models.get(model)?;
+        let context = self.rehearse().await?;
+        let planned = gold::plan(&context, model).await?;
+        let tables = Nothing::of(&planned.plan);
+        let inputs: Vec<String> = tables.schemas.keys().cloned().collect();
+        let place = |column: &String| planned.schema.index_of(column).ok();
+        let tested: Vec<Vec<usize>> =
+            model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+        let ask = |changed: &dyn Fn(&str) -> bool| {
+            planner::plan(&planned.plan, &tested, &|table| changed(&name_of(table)), &tables)
+                .map_err(|e| Error::bug(format!("model `{}` cannot be explained", model.name)).cause(e))
+        };
+        let strategy = match ask(&|_| true)? {
+            _ if inputs.is_empty() => Explained::Constant,
+            Strategy::Incremental(plan) => explained(&plan, &planned.schema, &tables),
+            Strategy::Whole(whole) => Explained::Whole { why: whole.to_string(), way_out: whole.way_out().to_owned() },
+        };
+        let change = |input: &String| {
+            let change = match ask(&|table| table == input)? {
+                Strategy::Incremental(plan) => {
+                    let mut columns: Vec<String> =
+                        plan.affected.iter().flat_map(|affected| affected.columns.clone()).collect();
+                    columns.sort_unstable();
+                    columns.dedup();
+                    let by_partition = plan.affected.iter().any(|affected| affected.by_partition);
+                    Change::Followed { columns, by_partition }
+                }
+                Strategy::Whole(whole) => Change::Whole { why: whole.to_string(), way_out: whole.way_out().to_owned() },
+            };
+            Ok(Input { table: input.clone(), change })
+        };
+        Ok(Explanation {
+            model: model.name.clone(),
+            owner: model.owner.clone(),
+            strategy,
+            inputs: inputs.iter().map(change).collect::<Result<_>>()?,
+            last_run: self.last_run(model, run).await?,
+        })
+    }
+
+    async fn last_run(&self, model: &Model, run: Option<SnapshotId>) -> Result<Option<LastRun>> {
+        let snapshots = match run {
+            Some(snapshot) => vec![snapshot],
+            None => self.lake.snapshots().await?.into_iter().rev().collect(),
+        };
+        for id in snapshots {
+            let snapshot = self.lake.snapshot(id).await?;
+            let report = RunReport::of(self.lake, &snapshot).await?;
+            let report = report.and_then(|report| report.models.into_iter().find(|one| one.model == model.name));
+            if let Some(report) = report {
+                return Ok(Some(LastRun { snapshot: id, report }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained {
+    let why = match plan.why {
+        Why::Tested => "a test says that they are unique together",
+        Why::Unique => "that they are unique together follows from the tables' keys",
+        Why::Identifying => "they say what a row is about",
+        Why::All => "they are all columns that read no aggregate and no window",
+        Why::Any => "of the columns that read no aggregate and no window it restricts most",
+    };
+    let reads = plan.occurrences.iter().map(|occurrence| {
+        let table = name_of(&occurrence.table);
+        let column = |place: usize| tables.schemas.get(&table).map(|schema| schema.field(place).name().clone());
+        let mut by: Vec<Lookup> = Vec::new();
+        for restricted in &occurrence.restricted_by {
+            let columns = restricted.columns.iter();
+            let columns =
+                columns.map(|(place, _)| place.and_then(column).unwrap_or_else(|| "an expression".into())).collect();
+            let lookup = Lookup { columns, affected_keys: restricted.key_set == plan.affected_keys };
+            if !by.contains(&lookup) {
+                by.push(lookup);
+            }
+        }
+        Read { table, by }
+    });
+    let key = plan.key.iter().map(|&place| schema.field(place).name().clone()).collect();
+    Explained::Incremental { key, why: why.to_owned(), reads: reads.collect() }
+}
+
+/// Change sets and key sets without rows.
+struct Nothing {
+    /// By table, as it is scanned.
+    schemas: BTreeMap<String, SchemaRef>,
+}
+
+impl Nothing {
+    fn of(plan: &LogicalPlan) -> Self {
+        let mut schemas = BTreeMap::new();
+        // Nothing fails here: the closure does not.
+        let _ = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                schemas.insert(name_of(&scan.table_name), scan.source.schema());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        Self { schemas }
+    }
+}
+
+fn nothing(name: String, schema: SchemaRef) -> PlanResult<LogicalPlan> {
+    let table = Arc::new(MemTable::try_new(schema, vec![Vec::new()])?);
+    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(table), None)?.build()
+}
+
+impl Tables for Nothing {
+    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
+        let name = name_of(table);
+        match self.schemas.get(&name) {
+            Some(schema) => nothing(format!("{image:?} {name}"), Arc::clone(schema)),
+            None => datafusion::common::plan_err!("{name} is no input"),
+        }
+    }
+
+    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
+        let fields = plan.schema().fields().iter().enumerate();
+        let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+        nothing(format!("keys {number}"), Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+}
