@@ -1,0 +1,3 @@
+{{ config(unique_key='payment_id') }}
+
+{{ winners(ref('stg_payments'), 'payment_id') }}

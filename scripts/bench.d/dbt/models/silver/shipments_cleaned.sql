@@ -1,0 +1,3 @@
+{{ config(unique_key='shipment_id') }}
+
+{{ winners(ref('stg_shipments'), 'shipment_id') }}
