@@ -35,6 +35,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::{FileEntry, FileRows, Keys, LakeTable, lookup};
 use crate::error;
 
+/// With more keys than one for so many rows, all rows are given: looking for them costs more than the rows that
+/// it spares. Whoever asks for rows with certain keys takes others, too.
+const DENSE: usize = 3;
+
 /// A table, and a set of keys that is filled when the rows are wanted.
 pub(crate) struct MatchingRows {
     table: LakeTable,
@@ -114,6 +118,13 @@ impl TableProvider for MatchingRows {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut wanted = 0;
+        for partition in &self.set.batches {
+            wanted += partition.read().await.iter().map(RecordBatch::num_rows).sum::<usize>();
+        }
+        if wanted * DENSE > self.table.table.rows() as usize {
+            return self.table.scan(state, projection, &[], None).await;
+        }
         let keys = self.keys().await?;
         let all = || (0..self.table.table.schema.fields().len()).collect();
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(all);

@@ -56,7 +56,7 @@ pub trait Tables {
     /// A scan of the key set with this number, each row once; columns as the [`KeySet`]'s plan.
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan>;
 
-    /// A scan of those rows of a table's scan that have keys of a set, with the same columns: a table whose
+    /// A scan of the rows of a table's scan that have keys of a set, and perhaps of others: a table whose
     /// name begins with [`MATCHING`]. None where a semi-join is as good.
     ///
     /// # Errors
