@@ -14,6 +14,13 @@ use arrow::{
 use datafusion::{
     common::{DataFusionError, Result},
     execution::SendableRecordBatchStream,
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
+    physical_plan::{
+        ExecutionPlan as _,
+        sorts::sort::SortExec,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
+    prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
 
@@ -83,6 +90,23 @@ pub(super) async fn difference(
     }
     found.fresh = fresh.read;
     Ok(found)
+}
+
+/// Rows by their first `width` columns; what follows is their place.
+pub(super) fn sorted(
+    context: &SessionContext,
+    rows: Arc<dyn PartitionStream>,
+    width: usize,
+) -> Result<SendableRecordBatchStream> {
+    let schema = Arc::clone(rows.schema());
+    let order = LexOrdering::new(
+        (0..width).map(|place| PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(place).name(), place)))),
+    );
+    let source = Arc::new(StreamingTableExec::try_new(schema, vec![rows], None, [], false, None)?);
+    match order {
+        Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
+        None => source.execute(0, context.task_ctx()),
+    }
 }
 
 fn external(error: error::Error) -> DataFusionError {
