@@ -35,6 +35,8 @@ pub(super) struct Difference {
     pub(super) came: u64,
     /// Rows that were computed.
     pub(super) fresh: u64,
+    /// Rows that they were compared with.
+    pub(super) current: u64,
 }
 
 /// A side of the difference.
@@ -88,7 +90,7 @@ pub(super) async fn difference(
             take(Side::Came, rows).await.map_err(external)?;
         }
     }
-    found.fresh = fresh.read;
+    (found.fresh, found.current) = (fresh.read, current.read);
     Ok(found)
 }
 
