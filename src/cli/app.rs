@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     context::{Global, Opened},
-    demo, explain, export, ingest, init, quarantine, query, run, serve, shell, simulate, snapshots, status,
+    demo, explain, export, ingest, init, quarantine, query, run, serve, shell, simulate, snapshots, status, verify,
 };
 use crate::{
     error::{Error, Result},
@@ -41,6 +41,7 @@ enum Command {
     Plan(run::PlanArgs),
     Explain(explain::ExplainArgs),
     Rebuild(run::RebuildArgs),
+    Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
     Query(query::QueryArgs),
     Shell(shell::ShellArgs),
@@ -115,6 +116,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Plan(_) => run::plan(&global).await,
         Command::Explain(args) => explain::run(args, &global).await,
         Command::Rebuild(args) => run::rebuild(args, &global).await,
+        Command::Verify(args) => verify::run(args, &global).await,
         Command::Status(_) => status::status(&global).await,
         Command::Tables(args) => snapshots::tables(args, &global).await,
         Command::Snapshots(args) => snapshots::snapshots(args, &global).await,

@@ -15,6 +15,7 @@ mod shell;
 mod simulate;
 mod snapshots;
 mod status;
+mod verify;
 
 use std::{
     io::{self, IsTerminal as _},

@@ -87,22 +87,26 @@ async fn publish(global: &Global, options: RunOptions) -> Result<()> {
 /// Runs with progress on the terminal.
 pub(super) async fn execute(opened: &Opened, options: RunOptions, global: &Global) -> Result<RunReport> {
     let spinner = global.spinner();
-    let tell = |progress| {
-        spinner.set_message(match progress {
-            Progress::Entity { entity, files, records } => {
-                format!("silver: {entity}, {files} file(s), {} records", grouped(records))
-            }
-            Progress::Model { model } => format!("gold: {model}"),
-            Progress::Audit { rules } => format!("audit: {rules} rules"),
-            Progress::Publish => "publishing".into(),
-        });
-    };
+    let tell = |progress| spinner.set_message(shown(progress));
     let report = tokio::select! {
         report = run::run(opened.workshop(), options, &tell) => report,
         () = interrupted() => Err(Error::unavailable("stopped by Ctrl-C").hint("the last snapshot is untouched; run again when you like")),
     };
     spinner.finish_and_clear();
     report
+}
+
+/// What is being done, in a line.
+pub(super) fn shown(progress: Progress) -> String {
+    match progress {
+        Progress::Entity { entity, files, records } => {
+            format!("silver: {entity}, {files} file(s), {} records", grouped(records))
+        }
+        Progress::Model { model } => format!("gold: {model}"),
+        Progress::Audit { rules } => format!("audit: {rules} rules"),
+        Progress::Compare { table } => format!("comparing {table}"),
+        Progress::Publish => "publishing".into(),
+    }
 }
 
 /// Stale sources set the exit code; everything that could be published is.

@@ -94,6 +94,20 @@ impl Candidate {
         })
     }
 
+    /// One that is never published, in an empty lake of its own: there is nobody to be kept out.
+    pub fn aside(lake: &Lake) -> Self {
+        Self {
+            lake: lake.clone(),
+            run: RunId("aside".into()),
+            base: None,
+            changes: Mutex::default(),
+            base_files: Mutex::default(),
+            kept: Mutex::default(),
+            kept_bytes: AtomicUsize::new(0),
+            put_tried: AtomicBool::new(false),
+        }
+    }
+
     pub fn lake(&self) -> &Lake {
         &self.lake
     }

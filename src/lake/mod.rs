@@ -21,9 +21,11 @@
 //! | `candidate` | what a run would publish; publishing it |
 //! | `provider` | a table's exact files as a DataFusion table |
 //! | `matching` | of such a table the rows that have keys of a set |
+//! | `aside` | a lake beside a lake, for what is computed and never published |
 //! | `pins` | live readers, so that gc leaves their files |
 //! | `gc` | what no snapshot, reader or run needs any more |
 
+mod aside;
 mod candidate;
 mod deletions;
 mod delta;
@@ -46,6 +48,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use url::Url;
 
+pub use aside::Aside;
 pub use candidate::{Candidate, Contents, TableChange};
 pub use deletions::Deletions;
 pub use delta::{FileEntry, TableFiles};

@@ -86,6 +86,12 @@ pub(super) fn refused(error: &Error) -> bool {
     matches!(io_kind(error), Some(PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull))
 }
 
+/// Whether something could not be written for want of space.
+pub(super) fn disk_is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(io_kind(error), Some(QuotaExceeded | StorageFull))
+}
+
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -128,7 +128,7 @@ fn cells(batch: &RecordBatch, rows: &mut Vec<Vec<String>>) -> Result<(), Stop> {
 }
 
 /// The text without anything a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();
     }

@@ -25,6 +25,7 @@ use datafusion::{
 };
 use futures::StreamExt as _;
 
+pub(crate) use aligned::printable;
 pub use aligned::{Layout, Page, lines};
 pub(crate) use depth::check as check_depth;
 pub use export::{ExportOptions, Exported, PART_BYTES, export};

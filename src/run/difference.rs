@@ -14,6 +14,13 @@ use arrow::{
 use datafusion::{
     common::{DataFusionError, Result},
     execution::SendableRecordBatchStream,
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
+    physical_plan::{
+        ExecutionPlan as _,
+        sorts::sort::SortExec,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
+    prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
 
@@ -28,6 +35,8 @@ pub(super) struct Difference {
     pub(super) came: u64,
     /// Rows that were computed.
     pub(super) fresh: u64,
+    /// Rows that they were compared with.
+    pub(super) current: u64,
 }
 
 /// A side of the difference.
@@ -81,8 +90,25 @@ pub(super) async fn difference(
             take(Side::Came, rows).await.map_err(external)?;
         }
     }
-    found.fresh = fresh.read;
+    (found.fresh, found.current) = (fresh.read, current.read);
     Ok(found)
+}
+
+/// Rows by their first `width` columns; what follows is their place.
+pub(super) fn sorted(
+    context: &SessionContext,
+    rows: Arc<dyn PartitionStream>,
+    width: usize,
+) -> Result<SendableRecordBatchStream> {
+    let schema = Arc::clone(rows.schema());
+    let order = LexOrdering::new(
+        (0..width).map(|place| PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(place).name(), place)))),
+    );
+    let source = Arc::new(StreamingTableExec::try_new(schema, vec![rows], None, [], false, None)?);
+    match order {
+        Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
+        None => source.execute(0, context.task_ctx()),
+    }
 }
 
 fn external(error: error::Error) -> DataFusionError {

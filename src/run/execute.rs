@@ -44,6 +44,7 @@ pub enum Progress {
     Entity { entity: String, files: usize, records: u64 },
     Model { model: String },
     Audit { rules: usize },
+    Compare { table: TableName },
     Publish,
 }
 
@@ -264,7 +265,7 @@ impl Workshop<'_> {
         })
     }
 
-    async fn entity(
+    pub(super) async fn entity(
         &self,
         candidate: &Candidate,
         plan: &EntityPlan,
@@ -338,7 +339,7 @@ impl Workshop<'_> {
     }
 
     /// What is unique in a table: by construction in staging, by a test of severity `error` in gold.
-    fn keys(&self, table: &TableName) -> Vec<Vec<String>> {
+    pub(super) fn keys(&self, table: &TableName) -> Vec<Vec<String>> {
         match table.zone {
             Zone::Staging => {
                 let mut contracts = self.project.contracts.values();

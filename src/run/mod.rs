@@ -12,6 +12,7 @@
 //! freshness how old the newest landing of each entity is
 //! report    what a run says when it is done, and keeps in the ledger
 //! explain   how a model follows, and how its last run went
+//! verify    the newest snapshot's tables against those that raw gives
 //! rollback  an earlier snapshot's contents as the next one
 //! ```
 //!
@@ -30,6 +31,7 @@ mod plan;
 mod rehearse;
 mod report;
 mod rollback;
+mod verify;
 
 pub use audit::{Audited, CheckResult};
 pub use estimate::Estimate;
@@ -40,3 +42,4 @@ pub use model::Followed;
 pub use plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Plan, Reason, Situation, plan};
 pub use report::{EntityReport, ModelReport, RunReport};
 pub use rollback::rollback;
+pub use verify::{Example, LeftOut, Outcome, Recount, TableVerdict, Verification, VerifyOptions, verify};

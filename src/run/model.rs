@@ -8,15 +8,8 @@ use std::{sync::Arc, time::Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::{
-    common::{DataFusionError, Result as PlanResult, TableReference},
-    execution::SendableRecordBatchStream,
+    common::{DataFusionError, TableReference},
     logical_expr::LogicalPlan,
-    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
-    physical_plan::{
-        ExecutionPlan as _,
-        sorts::sort::SortExec,
-        streaming::{PartitionStream as _, StreamingTableExec},
-    },
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
@@ -24,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Reason, Workshop,
-    difference::{Side, difference},
+    difference::{Side, difference, sorted},
     execute::table_of,
     following::{Failure, has_rows, not_worked_out},
 };
@@ -186,7 +179,7 @@ impl Workshop<'_> {
         let width = planned.schema.fields().len();
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
         let current = LocatedRows::new(self.lake, &table, base.clone(), run.keys);
-        let current = sorted(run.context, current, width).map_err(failed)?;
+        let current = sorted(run.context, Arc::new(current), width).map_err(failed)?;
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
         let compared = difference(fresh, current, &planned.schema, async |side, rows: RecordBatch| {
@@ -286,18 +279,5 @@ impl Waiting {
         let rows = concat(&planned.schema, &std::mem::take(&mut self.rows))?;
         self.count = 0;
         edit.add(&ordered(&rows, &planned.order)?).await
-    }
-}
-
-/// Rows by all columns but those of their place.
-fn sorted(context: &SessionContext, rows: LocatedRows, width: usize) -> PlanResult<SendableRecordBatchStream> {
-    let schema = Arc::clone(rows.schema());
-    let order = LexOrdering::new(
-        (0..width).map(|place| PhysicalSortExpr::new_default(Arc::new(Column::new(schema.field(place).name(), place)))),
-    );
-    let source = Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None)?);
-    match order {
-        Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
-        None => source.execute(0, context.task_ctx()),
     }
 }

@@ -13,6 +13,7 @@
 //! | `incremental` | models follow exactly what changed, and equal a rebuild |
 //! | `bad_input` | what people and disks do wrong: told exactly, nothing lost, nothing published |
 //! | `changes` | contracts and models change, and the tables follow |
+//! | `verify` | `smelt verify` finds whatever is not as raw gives it, and nothing else |
 //! | `rules` | rules that keep a snapshot from being published, rules that warn, freshness |
 //! | `cli` | the commands, one by one |
 //! | `readers` | other tools read the published tables |
@@ -39,3 +40,4 @@ mod order;
 mod readers;
 mod rules;
 mod serve;
+mod verify;

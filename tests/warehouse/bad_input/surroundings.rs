@@ -172,6 +172,30 @@ fn a_full_disk_fails_the_run_and_the_next_one_works() {
     assert_eq!(shop.value("select count(*) from fact_orders"), "2000");
 }
 
+/// A verification has its own room: where that is full, it says so and what to do, and leaves nothing there.
+#[test]
+fn a_full_disk_for_temporary_files_fails_a_verification_alone() {
+    let shop = Shop::patient();
+    let temporary = shop.path("temporary");
+    let Some(disk) = SmallDisk::mount(&temporary, 8) else { return };
+    let records: String = (1..=20_000).map(|number| order(&format!("o{number}"), "2025-01-05")).collect();
+    shop.land("orders.jsonl", records);
+    shop.run();
+    let before = shop.fingerprint();
+    let verify = || Ran::run(shop.command(["verify", "--json"]).env("TMPDIR", &temporary));
+    for kilobytes in [0, 16, 64] {
+        disk.fill(kilobytes << 10);
+        let fault = verify().exits(5).fault();
+        assert!(fault.message.contains("the disk is full"), "{kilobytes} kB free: {fault:#?}");
+        assert!(fault.whole().contains("No space left"), "{kilobytes} kB free: {fault:#?}");
+        assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("TMPDIR")), "{fault:#?}");
+        disk.free();
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "{kilobytes} kB free: something was left");
+        shop.is_untouched_since(&before, "a verification without room");
+    }
+    verify().ok();
+}
+
 /// A run that was stopped in the middle, holding the lock.
 struct Stopped(Child);
 
