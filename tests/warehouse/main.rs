@@ -34,6 +34,7 @@ mod size;
 mod bad_input;
 mod changes;
 mod cli;
+mod explain;
 mod incremental;
 mod oracle;
 mod order;

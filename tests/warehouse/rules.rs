@@ -104,3 +104,54 @@ fn a_stale_source_sets_the_exit_code_after_publishing() {
     shop.land("orders.jsonl", "");
     shop.smelt(["status"]).ok();
 }
+
+/// A rule that held is tested on what changed alone, and yet found broken by whatever breaks it: a row that
+/// is new, a partner that is gone, a group that grew, a group that shrank. Each change is landed by itself.
+#[test]
+fn a_rule_that_held_is_broken_by_any_change_that_breaks_it() {
+    let shop = Shop::open();
+    let rules = [
+        ("no_large_orders", "SELECT order_id FROM {{ ref('fact_orders') }} WHERE unit_count > 5"),
+        (
+            "paid_orders_have_items",
+            "SELECT p.payment_id FROM {{ ref('fact_payments') }} AS p WHERE NOT EXISTS (SELECT 1 FROM {{ ref('fact_order_items') }} AS i WHERE i.order_id = p.order_id)",
+        ),
+        (
+            "one_order_a_customer",
+            "SELECT customer_key FROM {{ ref('fact_orders') }} GROUP BY customer_key HAVING COUNT(*) > 1",
+        ),
+        (
+            "first_orders_have_two_items",
+            "SELECT order_id FROM {{ ref('fact_order_items') }} WHERE order_id = 'O1' GROUP BY order_id HAVING COUNT(*) < 2",
+        ),
+    ];
+    for (name, sql) in rules {
+        shop.write(&format!("tests/{name}.sql"), sql);
+    }
+    shop.run();
+    let item = |id: &str, order: &str, quantity: u32| {
+        format!(
+            r#"{{"order_item_id":"{id}","order_id":"{order}","product_id":"p1","quantity":{quantity},"unit_price":"1.00","updated_at":"2025-02-01"}}"#
+        ) + "\n"
+    };
+    let gone = |id: &str| format!(r#"{{"order_item_id":"{id}","_op":"d","updated_at":"2025-02-01"}}"#) + "\n";
+    let breaks = [
+        ("no_large_orders", "order_items", item("i9", "o2", 3)),
+        ("paid_orders_have_items", "order_items", gone("i3")),
+        ("one_order_a_customer", "orders", order("o3", "2025-01-05")),
+        ("first_orders_have_two_items", "order_items", gone("i2")),
+    ];
+    for (number, (rule, entity, records)) in breaks.into_iter().enumerate() {
+        let file = format!("inbox/{number}/{entity}.jsonl");
+        shop.write(&file, &records);
+        shop.smelt(["ingest", &file]).ok();
+        let fault = shop.fault(3, ["run"]);
+        assert!(fault.message.contains(rule), "{rule}: {fault:#?}");
+        shop.smelt(["hold", &(number + 2).to_string()]).ok();
+        shop.smelt(["run"]).ok();
+    }
+    // None of them is broken by what breaks nothing.
+    shop.write("inbox/last/order_items.jsonl", item("i3", "o2", 2));
+    shop.smelt(["ingest", "inbox/last/order_items.jsonl"]).ok();
+    shop.smelt(["run"]).ok();
+}

@@ -1,0 +1,68 @@
+//! `smelt explain`: how every model of the reference follows, to the word, and how a run of it went.
+
+use crate::{opening_day::order, shop::Shop};
+
+const MODELS: [&str; 9] = [
+    "dim_date",
+    "dim_customers",
+    "dim_products",
+    "fact_orders",
+    "fact_order_items",
+    "fact_payments",
+    "fact_shipments",
+    "customer_lifetime",
+    "daily_sales",
+];
+
+/// None of them falls back, whatever changes. `explained.txt` is what people read: whoever changes it, reads it.
+#[test]
+fn every_model_of_the_reference_follows_as_it_says() {
+    let shop = Shop::new();
+    let told: String =
+        MODELS.iter().map(|model| format!("{}\n\n", shop.smelt(["explain", model]).ok().stdout.trim_end())).collect();
+    assert_eq!(told, include_str!("explained.txt"));
+    assert!(!told.contains("computed whole") && !told.contains("read whole"));
+}
+
+/// The figures are those of the run that had the model as work, also when later ones did not.
+#[test]
+fn a_run_can_be_looked_up_afterwards() {
+    let shop = Shop::open();
+    shop.land("orders.jsonl", order("o3", "2025-01-05"));
+    shop.run();
+    let last = &shop.json(["explain", "fact_orders"])["last_run"];
+    assert_eq!(last["snapshot"], 2, "{last:#}");
+    let followed = &last["report"]["followed"]["incremental"];
+    assert_eq!((&followed["affected_keys"], &followed["came"]), (&1.into(), &1.into()), "{last:#}");
+    let first = &shop.json(["explain", "fact_orders", "--run", "1"])["last_run"];
+    assert_eq!(first["report"]["followed"], "made", "{first:#}");
+    shop.smelt(["explain", "fact_orders"]).ok().says("1 affected keys");
+    assert_eq!(shop.fault(2, ["explain", "fact_orders", "--run", "7"]).kind, "Input");
+    assert!(shop.fault(2, ["explain", "fact_order"]).message.contains("fact_order"));
+}
+
+/// What has no rebuild key says why, and what to change.
+#[test]
+fn a_model_that_cannot_follow_says_what_to_change() {
+    let shop = Shop::new();
+    shop.write(
+        "models/marts/takings.sql",
+        "SELECT COUNT(*) AS orders, SUM(net_amount) AS net_amount FROM {{ ref('fact_orders') }}",
+    );
+    shop.write("models/marts/takings.yml", "models:\n  - {name: takings, meta: {owner: sales@shop.example}}\n");
+    let told = shop.json(["explain", "takings"]);
+    assert_eq!(told["strategy"], "whole", "{told:#}");
+    shop.smelt(["explain", "takings"]).ok().says("to make it incremental, let it output its GROUP BY");
+}
+
+/// Estimates are of the last run's proportions.
+#[test]
+fn a_plan_estimates_what_the_run_will_take() {
+    let shop = Shop::open();
+    shop.land("orders.jsonl", order("o3", "2025-01-05"));
+    shop.run();
+    shop.land("more/orders.jsonl", order("o4", "2025-01-06") + &order("o5", "2025-01-06"));
+    let plan = shop.json(["plan"]);
+    let model = plan["models"].as_array().unwrap().iter().find(|model| model["model"] == "fact_orders").unwrap();
+    assert_eq!(model["estimate"]["affected_keys"], 2, "{plan:#}");
+}
