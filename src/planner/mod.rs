@@ -7,17 +7,22 @@
 //! The incremental plan of a model:
 //!
 //! 1. a *rebuild key* K: some output columns that read no aggregate and no window (`key`);
-//! 2. for each *occurrence* of a changed input, a query for the K that its change may affect: the
-//!    model *relaxed*, so that no condition hides a key whose rows differ (`relax`);
-//! 3. the *fresh rows*: the model *restricted* to those keys, by semi-joins that reach as many of
+//! 2. *sources*: where changes begin, tables and what is known of them row by row (`delta`); their rows
+//!    that went and came are netted over the columns on which the model depends;
+//! 3. for each source, a query for the K that its change may affect: the model *relaxed*, so that no
+//!    condition hides a key whose rows differ (`relax`);
+//! 4. the *fresh rows*: the model *restricted* to those keys, by semi-joins that reach as many of
 //!    its tables as they can (`restrict`);
-//! 4. whoever runs the plan compares fresh with current rows of those keys, as multisets.
+//! 5. whoever runs the plan compares fresh with current rows of those keys, as multisets.
+//!
+//! What is small, changed rows, their partners and keys, is made once and kept in *key sets* (`sets`).
+//! docs/incremental.md has the argument why all of this is right.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `shape` | a plan as a tree in which each table occurrence has a number, and what cannot be planned |
-//! | `key`, `delta`, `relax`, `restrict` | step 1; where changes begin, and step 2; step 3 |
-//! | `sets` | key sets: small tables that plans read |
+//! | `key`, `delta`, `relax`, `restrict` | steps 1 to 4 |
+//! | `sets` | key sets |
 //! | `appear` | what a change adds to a result, where no keys are needed: for rules that held |
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
 

@@ -81,6 +81,22 @@ fn parquet_gives_the_tables_of_the_oracle() {
     format_agrees("parquet", (3, "none", "ordered"), 7);
 }
 
+/// Two months of days: what builds up day by day, merged files and deleted rows, too.
+#[test]
+fn a_long_row_of_days_gives_the_tables_of_the_oracle() {
+    for seed in by_size(21..22, 21..24) {
+        agrees(Simulation {
+            seed,
+            orders: by_size(1_000, 12_000),
+            days: by_size(5, 60),
+            format: "jsonl",
+            compression: "none",
+            keys: "ordered",
+            ties: true,
+        });
+    }
+}
+
 /// The oracle itself is right about tables whose rows were derived by hand.
 #[test]
 fn the_oracle_passes_its_own_tests() {
