@@ -46,6 +46,15 @@ pub(super) fn affected_keys(root: &Node, key: &[usize], source: &Node, sets: &mu
     Ok(distinct(projected))
 }
 
+/// The distinct values of the key columns among all rows that are or were.
+#[cfg(test)]
+pub(super) fn keys_ever(root: &Node, key: &[usize], sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
+    let mut relax = Relax { source: None, sets, sides: BTreeMap::new(), pairs: BTreeMap::new() };
+    let relaxed = relax.node(root, &key.iter().copied().collect())?;
+    let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
+    Ok(distinct(LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?)))
+}
+
 /// The operator whose rows changed.
 struct Source {
     id: usize,

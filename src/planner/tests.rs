@@ -1,76 +1,172 @@
 //! The planner against generated models, tables and batches: incremental equals full.
 //!
-//! A case is a small model of any covered shape, three tables of a few rows with NULLs and duplicates,
-//! and batches that insert, delete, update and move rows. After each batch the kept rows with the
-//! diff of their affected keys must be what the model gives over the new tables.
+//! A case is a small model of any covered shape, or a few that read each other, three tables of a few
+//! rows with NULLs and duplicates, and batches that insert, delete, update and move rows. After each
+//! batch the kept rows with the fresh rows of the affected keys must be what the model gives over the
+//! new tables. A model may be computed whole only where that is the only way, and keys are recomputed
+//! only in the parts of the data that changed.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `data` | generated tables and batches |
+//! | `models`, `sql` | generated models, and their SQL |
+//! | `database` | tables in memory, and what computes |
+//! | `cases` | models followed through batches |
+//! | `lemmas` | what the affected keys rest on |
+//! | `appearing` | queries that gave no row |
 
+mod appearing;
 mod cases;
+mod data;
+mod database;
+mod lemmas;
 mod models;
+mod sql;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use proptest::prelude::*;
-
-use self::{
-    cases::{Database, Outcome, follow},
-    models::{Batch, Relation, batches, relation, tables},
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
 };
 
-/// How many cases: the size in `SMELT_TEST_SIZE`, or a number of its own for a long search.
-fn cases() -> u32 {
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+
+use self::cases::{Counts, Outcome, follow};
+
+/// How many cases: by the size in `SMELT_TEST_SIZE`, or as many as `SMELT_PLANNER_CASES` says for a long search.
+fn cases(normal: u32) -> u32 {
     let long = std::env::var("SMELT_TEST_SIZE").is_ok_and(|size| size == "long");
-    std::env::var("SMELT_PLANNER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(if long {
-        10_000
-    } else {
-        300
+    let asked = std::env::var("SMELT_PLANNER_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(if long { normal * 30 } else { normal })
+}
+
+fn config(normal: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: cases(normal),
+        max_shrink_iters: 4_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// What a case gives; nothing where the engine refuses its own plan of the model, which then is none.
+fn of_case<T: Default>(case: impl Future<Output = Result<T, String>>) -> Result<T, TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(case).or_else(|failure| {
+        if failure.contains(database::REFUSED) { Ok(T::default()) } else { Err(TestCaseError::fail(failure)) }
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(200))]
 
     #[test]
-    fn incremental_equals_full(model in relation(), tables in tables(), batches in batches()) {
-        check(&model, &tables, &batches)?;
+    fn incremental_equals_full(
+        models in models::chain(),
+        tested in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..3), 0..2),
+        tables in data::tables(),
+        batches in data::batches(),
+    ) {
+        of_case(follow(&models, &tested, &tables, &batches))?;
     }
 }
 
-fn check(model: &Relation, tables: &[Vec<models::Row>; 3], batches: &[Batch]) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let outcome = runtime.block_on(follow(&model.sql(), Database::new(tables), batches));
-    match outcome {
-        Ok(Outcome::Equal { .. } | Outcome::Whole(_) | Outcome::NotPlanned) => Ok(()),
-        Err(difference) => Err(TestCaseError::fail(format!("{}\n\n{difference}", model.sql()))),
-    }
-}
-
-/// What the generator makes is of all shapes, and hardly any of it is computed whole.
-#[test]
-fn generated_models_are_followed() {
-    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+/// Some values of a strategy, always the same.
+fn some_of<S: Strategy>(strategy: S, count: u32) -> impl Iterator<Item = S::Value> {
     let mut runner = TestRunner::deterministic();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (mut shapes, mut whole) = (BTreeMap::<&str, usize>::new(), BTreeMap::<String, Vec<String>>::new());
-    let (mut affected, mut changed, mut followed, mut not_planned) = (0, 0, 0, 0);
-    for _ in 0..120 {
-        let model = relation().new_tree(&mut runner).unwrap().current();
-        let tables = tables().new_tree(&mut runner).unwrap().current();
-        let batches = batches().new_tree(&mut runner).unwrap().current();
-        for shape in model.shapes().into_iter().collect::<BTreeSet<_>>() {
-            *shapes.entry(shape).or_default() += 1;
-        }
-        match runtime.block_on(follow(&model.sql(), Database::new(&tables), &batches)).unwrap() {
-            Outcome::Equal { affected: keys, changed: really } => {
-                followed += 1;
-                affected += keys;
-                changed += really;
+    (0..count).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+}
+
+/// How many keys are recomputed for one that changed, at most: little more than was measured, over all
+/// models and over those that have a shape. Values are few here, so that keys meet by chance.
+const MOST_OF_ALL: f64 = 2.2;
+const MOST: [(&str, f64); 5] =
+    [("intersect", 8.0), ("group by", 3.5), ("qualify", 5.0), ("scalar subquery", 3.5), ("exists", 4.0)];
+const MOST_OF_OTHERS: f64 = 3.0;
+/// With fewer changed keys chance has too much to say.
+const ENOUGH: usize = 200;
+
+/// What the generator makes is of all shapes, and no more is recomputed of it than has to be.
+#[test]
+fn hardly_more_is_recomputed_than_changed() {
+    let count = cases(90);
+    let mut by_shape: BTreeMap<&str, Counts> = BTreeMap::new();
+    let mut total = Counts::default();
+    let (mut followed, mut whole, mut not_planned) = (0, BTreeMap::<String, usize>::new(), 0);
+    for (model, tables, batches) in some_of((models::model(), data::tables(), data::batches()), count) {
+        let shapes: BTreeSet<_> = model.shapes().into_iter().collect();
+        for outcome in of_case(follow(&[model], &[], &tables, &batches)).unwrap() {
+            match outcome {
+                Outcome::Untouched => {}
+                Outcome::Equal(counts) => {
+                    followed += 1;
+                    for shape in &shapes {
+                        by_shape.entry(shape).or_default().add(counts);
+                    }
+                    total.add(counts);
+                }
+                Outcome::Whole(why) => *whole.entry(why.to_string()).or_default() += 1,
+                Outcome::NotPlanned => not_planned += 1,
             }
-            Outcome::Whole(why) => whole.entry(why.to_string()).or_default().push(model.sql()),
-            Outcome::NotPlanned => not_planned += 1,
         }
     }
-    assert!(shapes.len() >= 20, "{shapes:?}");
-    assert!(not_planned <= 1, "the engine refuses {not_planned} plans");
-    assert!(followed >= 112, "{followed} models of 120 are followed; not: {whole:#?}");
-    assert!(affected <= changed * 3, "{affected} keys are recomputed for {changed} that change");
+    let ratio = |counts: &Counts| counts.affected as f64 / counts.changed as f64;
+    for (shape, counts) in &by_shape {
+        println!("{shape:20} {:.2} {counts:?}", ratio(counts));
+    }
+    println!("{:.2} {total:?}, {followed} followed, {not_planned} not planned, whole: {whole:?}", ratio(&total));
+    assert!(by_shape.len() >= 22, "{by_shape:?}");
+    assert!(not_planned * 50 <= followed, "the engine refuses {not_planned} plans, and takes {followed}");
+    assert!(whole.values().sum::<usize>() * 4 <= followed, "{followed} are followed; not: {whole:#?}");
+    assert!(total.left_alone * 20 >= total.all, "{} of {} keys could be disturbed", total.left_alone, total.all);
+    assert!(ratio(&total) <= MOST_OF_ALL, "{total:?}");
+    for (shape, counts) in by_shape.iter().filter(|(_, counts)| counts.changed >= ENOUGH) {
+        let (_, most) = MOST.iter().find(|(known, _)| known == shape).unwrap_or(&("", MOST_OF_OTHERS));
+        assert!(ratio(counts) <= *most, "{shape}: {counts:?}");
+    }
+}
+
+#[test]
+fn lemmas_hold() {
+    let more = prop::collection::vec(data::row(), 1..4);
+    let tested = Cell::new(lemmas::Tested::default());
+    let mut runner = TestRunner::new(config(60));
+    let outcome =
+        runner.run(&(models::model(), data::tables(), data::batch(), more), |(model, tables, batch, more)| {
+            let found = of_case(lemmas::check(&model, &tables, &batch, &more))?;
+            let sum = tested.get();
+            tested.set(lemmas::Tested {
+                delta: sum.delta + found.delta,
+                contains: sum.contains + found.contains,
+                monotone: sum.monotone + found.monotone,
+            });
+            Ok(())
+        });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let tested = tested.get();
+    println!("{tested:?}");
+    let least = cases(60) as usize / 4;
+    assert!(tested.delta >= least && tested.contains >= least && tested.monotone >= least, "{tested:?}");
+}
+
+#[test]
+fn new_rows_of_queries_without_any_are_found() {
+    let count = Cell::new(appearing::Found::default());
+    let mut runner = TestRunner::new(config(100));
+    let column = prop_oneof![Just(0_u8), any::<u8>()];
+    let strategy = (models::rule(), column, data::tables(), data::batches());
+    let outcome = runner.run(&strategy, |(rule, column, tables, batches)| {
+        let found = of_case(appearing::check(&rule, column, &tables, &batches))?;
+        let sum = count.get();
+        count.set(appearing::Found {
+            not_told: sum.not_told + found.not_told,
+            none: sum.none + found.none,
+            some: sum.some + found.some,
+        });
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let count = count.get();
+    println!("{count:?}");
+    assert!(count.some >= cases(100) as usize / 10, "hardly any query came to have a row: {count:?}");
+    assert!(count.not_told <= count.none + count.some, "{count:?}");
 }

@@ -1,295 +1,208 @@
-//! Follows a model through batches, as a run would, over tables in memory.
+//! Follows models through batches, as a run would, over tables in memory.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::{arrow::array::RecordBatch, common::tree_node::TreeNodeRecursion, logical_expr::LogicalPlan};
+
+use super::{
+    data::{Batch, Row, world_of},
+    database::{Database, Difference, InMemory, REFUSED, Session, Shown, TABLES, shown, table_of, unique_key},
+    models::Relation,
+    sql::{Query, query},
 };
+use crate::planner::{Incremental, Part, Strategy, Whole};
 
-use datafusion::{
-    arrow::{
-        array::{ArrayRef, Int64Array, RecordBatch, StringViewArray},
-        datatypes::{DataType, Field, Schema, SchemaRef},
-        util::display::{ArrayFormatter, FormatOptions},
-    },
-    common::{Constraint, Constraints, Result as PlanResult, TableReference},
-    datasource::{MemTable, provider_as_source},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
-    prelude::SessionContext,
-};
-
-use super::models::{Batch, Change, Row};
-use crate::{
-    engine::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan},
-    error::SourceFile,
-    planner::{Image, Incremental, Strategy, Tables, Whole},
-};
-
-/// A row as text, each value apart.
-type Shown = Vec<String>;
-
-/// A numbered row.
-type Numbered = (i64, Row);
-
-pub(super) struct Database {
-    tables: [Vec<Numbered>; 3],
-    next: i64,
-}
-
-impl Database {
-    pub(super) fn new(tables: &[Vec<Row>; 3]) -> Self {
-        let mut next = 0;
-        let tables = tables.clone().map(|rows| {
-            rows.into_iter()
-                .map(|row| {
-                    next += 1;
-                    (next, row)
-                })
-                .collect()
-        });
-        Self { tables, next }
-    }
-
-    /// Applies a batch; gives what went and what came, net.
-    fn apply(&mut self, batch: &Batch) -> [(Vec<Numbered>, Vec<Numbered>); 3] {
-        let before = self.tables.clone();
-        for (table, change) in batch {
-            let rows = &mut self.tables[usize::from(*table) % 3];
-            match change {
-                Change::Insert(row) => {
-                    self.next += 1;
-                    rows.push((self.next, *row));
-                }
-                Change::Delete(place) if !rows.is_empty() => {
-                    rows.remove(place % rows.len());
-                }
-                Change::Update(place, row) if !rows.is_empty() => {
-                    let place = place % rows.len();
-                    rows[place].1 = *row;
-                }
-                _ => {}
-            }
-        }
-        let net = |now: &Vec<Numbered>, then: &Vec<Numbered>| {
-            (
-                then.iter().filter(|row| !now.contains(row)).copied().collect::<Vec<_>>(),
-                now.iter().filter(|row| !then.contains(row)).copied().collect::<Vec<_>>(),
-            )
-        };
-        [0, 1, 2].map(|table| net(&self.tables[table], &before[table]))
-    }
-}
-
-/// How a case went.
+/// How a model followed a batch.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// After every batch incremental equalled full.
-    Equal {
-        /// Keys that were recomputed, and keys whose rows differed.
-        affected: usize,
-        changed: usize,
-    },
+    /// None of its tables changed.
+    Untouched,
+    /// Incremental equalled full.
+    Equal(Counts),
+    /// Computed whole; what is legal is told apart from what is not before.
     Whole(Whole),
-    /// DataFusion's sorts below unions with constant columns do not always pass its own check; a run
-    /// then computes the model whole.
+    /// The engine refuses the plan: a run then computes the model whole.
     NotPlanned,
 }
 
-fn schema() -> SchemaRef {
-    let number = |name| Field::new(name, DataType::Int64, true);
-    Arc::new(Schema::new(vec![
-        number("n"),
-        number("k"),
-        number("g"),
-        number("v"),
-        Field::new("s", DataType::Utf8View, true),
-    ]))
+/// Of keys.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    /// Those that were recomputed.
+    pub(super) affected: usize,
+    /// Those whose rows differed.
+    pub(super) changed: usize,
+    /// All that the model had or has.
+    pub(super) all: usize,
+    /// Those that had to be left alone, being of another world than all that changed.
+    pub(super) left_alone: usize,
 }
 
-fn rows_of(rows: &[Numbered]) -> RecordBatch {
-    let number = |pick: &dyn Fn(&Numbered) -> Option<i64>| -> ArrayRef {
-        Arc::new(rows.iter().map(pick).collect::<Int64Array>())
-    };
-    let text = |row: &Numbered| row.1.3.map(|letter| char::from(b'a' + letter).to_string());
-    RecordBatch::try_new(
-        schema(),
-        vec![
-            number(&|row| Some(row.0)),
-            number(&|row| row.1.0),
-            number(&|row| row.1.1),
-            number(&|row| row.1.2),
-            Arc::new(rows.iter().map(text).collect::<StringViewArray>()),
-        ],
-    )
-    .unwrap()
-}
-
-fn table_of(rows: &[Numbered]) -> Arc<MemTable> {
-    let table = MemTable::try_new(schema(), vec![vec![rows_of(rows)]]).unwrap();
-    Arc::new(table.with_constraints(Constraints::new_unverified(vec![Constraint::PrimaryKey(vec![0])])))
-}
-
-/// Images and key sets as tables in memory. Key sets are filled when they are made.
-struct InMemory {
-    images: BTreeMap<(String, Image), Arc<MemTable>>,
-    keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
-}
-
-fn scan(name: &str, table: &Arc<MemTable>) -> PlanResult<LogicalPlan> {
-    let source = provider_as_source(Arc::<MemTable>::clone(table));
-    LogicalPlanBuilder::scan(TableReference::bare(name), source, None)?.build()
-}
-
-impl Tables for InMemory {
-    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
-        scan(&format!("{image:?}_{}", table.table()).to_lowercase(), &self.images[&(table.table().to_owned(), image)])
-    }
-
-    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
-        let mut keys = self.keys.lock().unwrap();
-        let table = keys.entry(number).or_insert_with(|| {
-            let fields = plan.schema().fields().iter().enumerate();
-            let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            Arc::new(MemTable::try_new(schema, vec![vec![]]).unwrap())
-        });
-        scan(&format!("key_set_{number}"), table)
+impl Counts {
+    pub(super) fn add(&mut self, more: Self) {
+        self.affected += more.affected;
+        self.changed += more.changed;
+        self.all += more.all;
+        self.left_alone += more.left_alone;
     }
 }
 
-async fn collect(context: &SessionContext, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, String> {
-    let failed = |e: datafusion::error::DataFusionError| format!("{e}\n{}", plan.display_indent());
-    context.execute_logical_plan(plan.clone()).await.map_err(failed)?.collect().await.map_err(failed)
+/// A model that is followed.
+struct Followed {
+    shapes: Vec<&'static str>,
+    query: Query,
+    name: String,
+    rows: RecordBatch,
 }
 
-fn shown(batches: &[RecordBatch]) -> Vec<Shown> {
-    let options = FormatOptions::new().with_null("NULL");
-    let mut rows = Vec::new();
-    for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect());
+impl Followed {
+    /// Whether there is no other way than to compute it whole.
+    fn must_be_whole(&self, why: &Whole) -> bool {
+        let has = |shape| self.shapes.contains(&shape);
+        let columns = || self.query.columns.iter();
+        match why {
+            Whole::NoKey => columns().all(|column| column.derived),
+            Whole::NothingRestricted => !columns().any(|column| column.reaching && !column.derived),
+            Whole::Part(Part::Limit) => has("limit"),
+            Whole::Part(Part::NotInNullable) => has("not in"),
+            Whole::Part(_) => false,
         }
     }
-    rows.sort();
-    rows
 }
 
-fn key_of(row: &Shown, key: &[usize]) -> Shown {
+/// Runs models over the tables, then follows them through the batches: what happened by batch and
+/// model. `tested` are columns by which someone expects rows to be unique.
+pub(super) async fn follow(
+    models: &[Relation],
+    tested: &[Vec<u8>],
+    tables: &[Vec<Row>; 3],
+    batches: &[Batch],
+) -> Result<Vec<Outcome>, String> {
+    let session = Session::new();
+    let mut database = Database::new(tables);
+    session.register_database(&database);
+    let (mut followed, mut queries) = (Vec::<Followed>::new(), Vec::<Query>::new());
+    for (number, model) in models.iter().enumerate() {
+        let query = query(model, &queries);
+        let plan = session.plan(&query.sql).await?;
+        let rows = session.rows(&plan).await?;
+        let name = format!("m{number}");
+        session.register("gold", &name, table_of(rows.clone(), unique_key(&plan)));
+        queries.push(query.clone());
+        followed.push(Followed { shapes: model.shapes(), query, name, rows });
+    }
+    let mut outcomes = Vec::new();
+    for batch in batches {
+        let then = database.clone();
+        database.apply(batch);
+        session.register_database(&database);
+        let worlds = database.worlds_since(&then);
+        let mut differences: BTreeMap<String, Difference> = BTreeMap::new();
+        for (number, name) in TABLES.iter().enumerate() {
+            differences.insert((*name).into(), database.since(&then, number));
+        }
+        for model in &mut followed {
+            let plan = session.plan(&model.query.sql).await?;
+            let full = session.rows(&plan).await?;
+            let outcome = step(&session, model, &plan, tested, differences.clone(), &full, &worlds).await;
+            outcomes.push(outcome.map_err(|difference| format!("{}: {}\n{difference}", model.name, model.query.sql))?);
+            differences.insert(model.name.clone(), Difference::between(&model.rows, &full));
+            session.register("gold", &model.name, table_of(full.clone(), unique_key(&plan)));
+            model.rows = full;
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn step(
+    session: &Session,
+    model: &Followed,
+    plan: &LogicalPlan,
+    tested: &[Vec<u8>],
+    differences: BTreeMap<String, Difference>,
+    full: &RecordBatch,
+    worlds: &BTreeSet<u8>,
+) -> Result<Outcome, String> {
+    let tables = InMemory::new(differences);
+    if !reads_changed(plan, &tables) {
+        return Ok(Outcome::Untouched);
+    }
+    let width = full.num_columns();
+    let tested: Vec<Vec<usize>> =
+        tested.iter().map(|key| key.iter().map(|column| usize::from(*column) % width).collect()).collect();
+    let strategy = crate::planner::plan(plan, &tested, &|table| tables.changed(table), &tables);
+    let incremental = match strategy.map_err(|e| format!("planning: {e}\n{}", plan.display_indent()))? {
+        Strategy::Incremental(incremental) => incremental,
+        Strategy::Whole(whole) if model.must_be_whole(&whole) => return Ok(Outcome::Whole(whole)),
+        Strategy::Whole(whole) => {
+            return Err(format!("computed whole without need: {whole}\n{}", plan.display_indent()));
+        }
+    };
+    let (current, full) = (shown(&model.rows), shown(full));
+    let (keys, fresh) = match run(session, &incremental, &tables).await {
+        Err(failure) if failure.contains(REFUSED) => return Ok(Outcome::NotPlanned),
+        outcome => outcome?,
+    };
+    let explained = || explained(plan, &incremental);
+    let seen = || format!("before {current:?}\nfull   {full:?}\nkeys   {keys:?}\n{}", explained());
+    let changed = differing(&current, &full, &incremental.key);
+    if let Some(missed) = changed.iter().find(|missed| !keys.contains(missed)) {
+        return Err(format!("key {missed:?} changed and is not affected\n{}", seen()));
+    }
+    let kept = current.iter().filter(|row| !keys.contains(&key_of(row, &incremental.key)));
+    let mut next: Vec<Shown> = kept.chain(&fresh).cloned().collect();
+    next.sort();
+    if next != full {
+        return Err(format!("incremental differs\nours   {next:?}\n{}", seen()));
+    }
+    let all: BTreeSet<Shown> = current.iter().chain(&full).map(|row| key_of(row, &incremental.key)).collect();
+    let elsewhere = |key: &&Shown| !model.query.mixed && is_elsewhere(key, &incremental.key, &model.query, worlds);
+    if let Some(disturbed) = keys.iter().find(elsewhere) {
+        return Err(format!("key {disturbed:?} is recomputed, and only the worlds {worlds:?} changed\n{}", seen()));
+    }
+    Ok(Outcome::Equal(Counts {
+        affected: keys.len(),
+        changed: changed.len(),
+        all: all.len(),
+        left_alone: all.iter().filter(elsewhere).count(),
+    }))
+}
+
+/// Whether a plan reads a table that changed.
+pub(super) fn reads_changed(plan: &LogicalPlan, tables: &InMemory) -> bool {
+    let mut changed = false;
+    let _ = plan.apply_with_subqueries(|part| {
+        changed |= matches!(part, LogicalPlan::TableScan(scan) if tables.changed(&scan.table_name));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    changed
+}
+
+/// Whether a key has a value of a world that is none of these.
+fn is_elsewhere(key: &Shown, places: &[usize], query: &Query, worlds: &BTreeSet<u8>) -> bool {
+    std::iter::zip(key, places).any(|(value, &place)| {
+        query.columns[place].faithful && world_of(value).is_some_and(|world| !worlds.contains(&world))
+    })
+}
+
+pub(super) fn key_of(row: &Shown, key: &[usize]) -> Shown {
     key.iter().map(|place| row[*place].clone()).collect()
 }
 
-/// Runs a model over the tables, then follows it through the batches.
-pub(super) async fn follow(sql: &str, mut database: Database, batches: &[Batch]) -> Result<Outcome, String> {
-    let limits = Limits {
-        memory: 256 << 20,
-        threads: 1,
-        spill: std::env::temp_dir().join("smelt-planner-tests"),
-        batch_size: 8192,
-    };
-    let context = SessionFactory::new(limits).unwrap().session("shop", JoinPreference::Hash);
-    let register = |database: &Database| {
-        for (number, rows) in database.tables.iter().enumerate() {
-            let name = TableReference::partial("staging", format!("t{number}"));
-            let _ = context.deregister_table(name.clone());
-            context.register_table(name, table_of(rows)).unwrap();
-        }
-    };
-    let text = SqlText::whole(SourceFile::new("model.sql", sql));
-    register(&database);
-    let model = plan(&context, &text, Purpose::Query).await.map_err(|e| format!("{e:?}"))?;
-    let mut current = shown(&collect(&context, &model).await?);
-    let (mut affected_keys, mut changed_keys) = (0, 0);
-    for batch in batches {
-        let images = database.apply(batch);
-        register(&database);
-        let model = plan(&context, &text, Purpose::Query).await.map_err(|e| format!("{e:?}"))?;
-        let tables = InMemory {
-            images: images
-                .iter()
-                .enumerate()
-                .flat_map(|(table, (before, after))| {
-                    [(Image::Before, before), (Image::After, after)]
-                        .map(|(image, rows)| ((format!("t{table}"), image), table_of(rows)))
-                })
-                .collect(),
-            keys: Mutex::default(),
-        };
-        let changed = |table: &TableReference| {
-            images.iter().enumerate().any(|(number, (before, after))| {
-                table.table() == format!("t{number}") && !(before.is_empty() && after.is_empty())
-            })
-        };
-        let strategy = crate::planner::plan(&model, &[], &changed, &tables).map_err(|e| format!("planning: {e}"))?;
-        let plan = match strategy {
-            Strategy::Incremental(plan) => plan,
-            Strategy::Whole(whole) => return Ok(Outcome::Whole(whole)),
-        };
-        let full = shown(&collect(&context, &model).await?);
-        let (keys, fresh) = match run(&context, &plan, &tables).await {
-            Err(failure) if failure.contains("SanityCheckPlan") => return Ok(Outcome::NotPlanned),
-            outcome => outcome?,
-        };
-        let mut expected_keys: Vec<Shown> = differing(&current, &full, &plan.key);
-        expected_keys.dedup();
-        if let Some(missed) = expected_keys.iter().find(|missed| !keys.contains(missed)) {
-            return Err(format!(
-                "key {missed:?} of {:?} changed and is not affected\nbefore {current:?}\nfull   {full:?}\nkeys   {keys:?}\n{}",
-                plan.key,
-                explained(&model, &plan)
-            ));
-        }
-        let mut next: Vec<Shown> =
-            current.iter().filter(|row| !keys.contains(&key_of(row, &plan.key))).cloned().collect();
-        next.extend(fresh.iter().cloned());
-        next.sort();
-        if next != full {
-            return Err(format!(
-                "incremental differs\nbefore {current:?}\nfull   {full:?}\nours   {next:?}\nkeys   {keys:?}\n{}",
-                explained(&model, &plan)
-            ));
-        }
-        affected_keys += keys.len();
-        changed_keys += expected_keys.len();
-        current = full;
-    }
-    Ok(Outcome::Equal { affected: affected_keys, changed: changed_keys })
-}
-
-fn explained(model: &LogicalPlan, plan: &Incremental) -> String {
+pub(super) fn explained(model: &LogicalPlan, plan: &Incremental) -> String {
     let sets: String =
         plan.key_sets.iter().map(|set| format!("\nkey set {}\n{}", set.number, set.plan.display_indent())).collect();
     format!("K {:?}\nmodel\n{}{sets}\nfresh\n{}", plan.key, model.display_indent(), plan.fresh.display_indent())
 }
 
-/// Makes the key sets, then the fresh rows.
-async fn run(
-    context: &SessionContext,
-    plan: &Incremental,
-    tables: &InMemory,
-) -> Result<(Vec<Shown>, Vec<Shown>), String> {
-    let mut keys = Vec::new();
-    for set in &plan.key_sets {
-        let batches = collect(context, &set.plan).await?;
-        if set.number == plan.affected_keys {
-            keys = shown(&batches);
-        }
-        let table = tables.keys.lock().unwrap().get(&set.number).cloned();
-        if let Some(table) = table {
-            let schema = datafusion::datasource::TableProvider::schema(table.as_ref());
-            let batches = batches.into_iter().map(|batch| {
-                let columns = std::iter::zip(batch.columns(), schema.fields())
-                    .map(|(column, field)| datafusion::arrow::compute::cast(column, field.data_type()).unwrap());
-                RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
-            });
-            *table.batches[0].write().await = batches.collect();
-        }
-    }
-    Ok((keys, shown(&collect(context, &plan.fresh).await?)))
+/// The affected keys and the fresh rows.
+async fn run(session: &Session, plan: &Incremental, tables: &InMemory) -> Result<(Vec<Shown>, Vec<Shown>), String> {
+    let sets = session.key_sets(&plan.key_sets, tables).await?;
+    Ok((shown(&sets[plan.affected_keys]), shown(&session.rows(&plan.fresh).await?)))
 }
 
-/// The keys whose rows differ between two states, as multisets; sorted.
-fn differing(before: &[Shown], after: &[Shown], key: &[usize]) -> Vec<Shown> {
+/// The keys whose rows differ between two states, as multisets.
+pub(super) fn differing(before: &[Shown], after: &[Shown], key: &[usize]) -> BTreeSet<Shown> {
     let mut counts: BTreeMap<&Shown, i64> = BTreeMap::new();
     for row in before {
         *counts.entry(row).or_default() -= 1;
@@ -297,8 +210,5 @@ fn differing(before: &[Shown], after: &[Shown], key: &[usize]) -> Vec<Shown> {
     for row in after {
         *counts.entry(row).or_default() += 1;
     }
-    let mut keys: Vec<Shown> =
-        counts.into_iter().filter(|(_, count)| *count != 0).map(|(row, _)| key_of(row, key)).collect();
-    keys.sort();
-    keys
+    counts.into_iter().filter(|(_, count)| *count != 0).map(|(row, _)| key_of(row, key)).collect()
 }

@@ -1,0 +1,81 @@
+//! Queries that gave no row, followed for their first: the planner's short way must find it.
+
+use std::collections::BTreeSet;
+
+use super::{
+    cases::reads_changed,
+    data::{Batch, Row},
+    database::{Database, InMemory, Session, Shown, TABLES, shown},
+    models::Relation,
+    sql::query,
+};
+use crate::planner::appearing;
+
+/// What became of queries that gave no row before a batch.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Found {
+    /// There is no short way.
+    pub(super) not_told: usize,
+    /// There is still no row.
+    pub(super) none: usize,
+    /// There is one, and it was found.
+    pub(super) some: usize,
+}
+
+/// Follows a query of which the rows are left out that it has at first, by what they have in a column.
+pub(super) async fn check(
+    rule: &Relation,
+    column: u8,
+    tables: &[Vec<Row>; 3],
+    batches: &[Batch],
+) -> Result<Found, String> {
+    let session = Session::new();
+    let mut database = Database::new(tables);
+    session.register_database(&database);
+    let query = query(rule, &[]);
+    let known = shown(&session.rows(&session.plan(&query.sql).await?).await?);
+    let sql = if known.is_empty() {
+        query.sql
+    } else {
+        let column = usize::from(column) % query.columns.len();
+        let known: BTreeSet<String> =
+            known.into_iter().map(|mut row| format!("'{}'", row.swap_remove(column))).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        format!("select * from ({}) as q where cast(q.c{column} as varchar) not in ({known})", query.sql)
+    };
+    let mut found = Found::default();
+    for batch in batches {
+        let then = database.clone();
+        database.apply(batch);
+        session.register_database(&database);
+        let plan = session.plan(&sql).await?;
+        let differences = TABLES.iter().enumerate();
+        let tables =
+            InMemory::new(differences.map(|(number, name)| ((*name).into(), database.since(&then, number))).collect());
+        if !reads_changed(&plan, &tables) {
+            continue;
+        }
+        let all: BTreeSet<Shown> = shown(&session.rows(&plan).await?).into_iter().collect();
+        let way = appearing(&plan, &|table| tables.changed(table), &tables);
+        match way.map_err(|e| format!("{sql}\nplanning: {e}\n{}", plan.display_indent()))? {
+            None => found.not_told += 1,
+            Some(way) => {
+                session.key_sets(&way.key_sets, &tables).await?;
+                let mut ours = BTreeSet::new();
+                for rows in &way.rows {
+                    ours.extend(shown(&session.rows(rows).await?));
+                }
+                if ours != all {
+                    let rows: String = way.rows.iter().map(|rows| format!("\n{}", rows.display_indent())).collect();
+                    let plan = plan.display_indent();
+                    return Err(format!("{sql}\nrows that are new {all:?}\nrows found {ours:?}\n{plan}{rows}"));
+                }
+                if all.is_empty() { found.none += 1 } else { found.some += 1 }
+            }
+        }
+        if !all.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,313 @@
+//! Tables in memory: what a session reads, what a batch did, and the images and key sets of plans.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use datafusion::{
+    arrow::{
+        array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringViewArray, UInt32Array},
+        compute::{cast, concat_batches, take_record_batch},
+        datatypes::{DataType, Field, Schema, SchemaRef},
+        util::display::{ArrayFormatter, FormatOptions},
+    },
+    common::{Constraint, Constraints, DFSchema, Result as PlanResult, TableReference},
+    datasource::{MemTable, TableProvider, provider_as_source},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    prelude::SessionContext,
+};
+
+use super::data::{Batch, Change, Row};
+use crate::{
+    engine::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan},
+    error::SourceFile,
+    gold::unique_keys,
+    planner::{Image, KeySet, Tables},
+};
+
+/// A row as text, each value apart.
+pub(super) type Shown = Vec<String>;
+
+/// A numbered row.
+pub(super) type Numbered = (i64, Row);
+
+/// The three tables.
+#[derive(Clone)]
+pub(super) struct Database {
+    tables: [Vec<Numbered>; 3],
+    next: i64,
+}
+
+/// What went and what came.
+#[derive(Clone)]
+pub(super) struct Difference {
+    pub(super) before: RecordBatch,
+    pub(super) after: RecordBatch,
+}
+
+impl Difference {
+    pub(super) fn is_empty(&self) -> bool {
+        self.before.num_rows() == 0 && self.after.num_rows() == 0
+    }
+
+    /// Of a model's rows, as multisets.
+    pub(super) fn between(then: &RecordBatch, now: &RecordBatch) -> Self {
+        let only = |of: &RecordBatch, without: &RecordBatch| {
+            let mut without = texts(without);
+            let mut kept = Vec::new();
+            for (place, row) in (0..).zip(texts(of)) {
+                match without.iter().position(|other| *other == row) {
+                    Some(same) => drop(without.swap_remove(same)),
+                    None => kept.push(place),
+                }
+            }
+            take_record_batch(of, &UInt32Array::from(kept)).unwrap()
+        };
+        Self { before: only(then, now), after: only(now, then) }
+    }
+}
+
+pub(super) const TABLES: [&str; 3] = ["t0", "t1", "t2"];
+
+impl Database {
+    pub(super) fn new(tables: &[Vec<Row>; 3]) -> Self {
+        let mut database = Self { tables: Default::default(), next: 0 };
+        for (table, rows) in tables.iter().enumerate() {
+            for row in rows {
+                database.insert(table, *row);
+            }
+        }
+        database
+    }
+
+    /// Gives the row its number.
+    pub(super) fn insert(&mut self, table: usize, row: Row) -> Numbered {
+        self.next += 1;
+        let row = (row.numbered(self.next), row);
+        self.put(table, row);
+        row
+    }
+
+    pub(super) fn put(&mut self, table: usize, row: Numbered) {
+        self.tables[table].push(row);
+    }
+
+    pub(super) fn rows(&self, table: usize) -> RecordBatch {
+        rows_of(&self.tables[table])
+    }
+
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        for (table, change) in batch {
+            self.change(usize::from(*table) % 3, change);
+        }
+    }
+
+    fn change(&mut self, table: usize, change: &Change) {
+        let rows = &mut self.tables[table];
+        let at = |place: &usize| place % rows.len().max(1);
+        match change {
+            Change::Insert(row) => {
+                self.insert(table, *row);
+            }
+            _ if rows.is_empty() => {}
+            Change::Delete(place) => drop(rows.remove(at(place))),
+            Change::Update(place, row) => {
+                let place = at(place);
+                rows[place].1 = Row { world: rows[place].1.world, ..*row };
+            }
+            Change::Set(place, column, value) => {
+                let place = at(place);
+                let row = &mut rows[place].1;
+                match usize::from(*column) % 5 {
+                    3 => row.text = *value,
+                    4 => row.decimal = *value,
+                    number => row.numbers[number] = *value,
+                }
+            }
+            Change::Renew(place) => {
+                let place = at(place);
+                let row = rows.remove(place).1;
+                self.insert(table, row);
+            }
+        }
+    }
+
+    /// What differs in a table from what it was, net.
+    pub(super) fn since(&self, then: &Self, table: usize) -> Difference {
+        let only = |of: &[Numbered], without: &[Numbered]| {
+            rows_of(&of.iter().filter(|row| !without.contains(row)).copied().collect::<Vec<_>>())
+        };
+        let (now, then) = (&self.tables[table], &then.tables[table]);
+        Difference { before: only(then, now), after: only(now, then) }
+    }
+
+    /// The worlds in which something differs.
+    pub(super) fn worlds_since(&self, then: &Self) -> BTreeSet<u8> {
+        let differing = std::iter::zip(&self.tables, &then.tables).flat_map(|(now, then)| {
+            let came = now.iter().filter(|row| !then.contains(row));
+            came.chain(then.iter().filter(|row| !now.contains(row)))
+        });
+        differing.map(|(_, row)| row.world).collect()
+    }
+}
+
+fn rows_of(rows: &[Numbered]) -> RecordBatch {
+    let number =
+        |place: usize| -> ArrayRef { Arc::new(rows.iter().map(|(_, row)| row.number(place)).collect::<Int64Array>()) };
+    let decimals = rows.iter().map(|(_, row)| row.decimal()).collect::<Decimal128Array>();
+    let columns: [(&str, ArrayRef); 6] = [
+        ("n", Arc::new(rows.iter().map(|(number, _)| Some(*number)).collect::<Int64Array>())),
+        ("k", number(0)),
+        ("g", number(1)),
+        ("v", number(2)),
+        ("s", Arc::new(rows.iter().map(|(_, row)| row.text()).collect::<StringViewArray>())),
+        ("d", Arc::new(decimals.with_precision_and_scale(10, 2).unwrap())),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// A table of some rows.
+pub(super) fn table_of(rows: RecordBatch, key: Option<Vec<usize>>) -> Arc<MemTable> {
+    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+    let key = key.filter(|key| !key.is_empty()).map(Constraint::PrimaryKey);
+    Arc::new(table.with_constraints(Constraints::new_unverified(key.into_iter().collect())))
+}
+
+/// The rows as text, in their order.
+pub(super) fn texts(rows: &RecordBatch) -> Vec<Shown> {
+    let options = FormatOptions::new().with_null("NULL");
+    let columns: Vec<_> =
+        rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect();
+    (0..rows.num_rows()).map(row).collect()
+}
+
+/// The rows as text, sorted.
+pub(super) fn shown(rows: &RecordBatch) -> Vec<Shown> {
+    let mut rows = texts(rows);
+    rows.sort();
+    rows
+}
+
+/// What an error says where the engine does not trust a plan of its own: sorts below unions with constant
+/// columns, or below windows over a column that a filter leaves one value.
+pub(super) const REFUSED: &str = "SanityCheckPlan";
+
+/// What computes.
+pub(super) struct Session {
+    context: SessionContext,
+}
+
+impl Session {
+    pub(super) fn new() -> Self {
+        let limits = Limits {
+            memory: 256 << 20,
+            threads: 1,
+            spill: std::env::temp_dir().join("smelt-planner-tests"),
+            batch_size: 8192,
+        };
+        Self { context: SessionFactory::new(limits).unwrap().session("shop", JoinPreference::Hash) }
+    }
+
+    pub(super) fn register(&self, schema: &str, name: &str, table: Arc<MemTable>) {
+        let name = TableReference::partial(schema, name);
+        let _ = self.context.deregister_table(name.clone());
+        self.context.register_table(name, table).unwrap();
+    }
+
+    pub(super) fn register_database(&self, database: &Database) {
+        for (number, name) in TABLES.iter().enumerate() {
+            self.register("staging", name, table_of(database.rows(number), Some(vec![0])));
+        }
+    }
+
+    pub(super) async fn plan(&self, sql: &str) -> Result<LogicalPlan, String> {
+        let text = SqlText::whole(SourceFile::new("model.sql", sql));
+        plan(&self.context, &text, Purpose::Query).await.map_err(|e| format!("{e:?}"))
+    }
+
+    /// The rows of a plan; columns are called c0, c1, ...
+    pub(super) async fn rows(&self, plan: &LogicalPlan) -> Result<RecordBatch, String> {
+        let failed = |e: datafusion::error::DataFusionError| format!("{e}\n{}", plan.display_indent());
+        let batches =
+            self.context.execute_logical_plan(plan.clone()).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let schema = schema_of(plan.schema(), "c");
+        let batches: Vec<RecordBatch> = batches.iter().map(|batch| as_schema(batch, &schema)).collect();
+        Ok(concat_batches(&schema, &batches).unwrap())
+    }
+
+    /// Makes key sets, each from those before it: their rows.
+    pub(super) async fn key_sets(&self, sets: &[KeySet], tables: &InMemory) -> Result<Vec<RecordBatch>, String> {
+        let mut made = Vec::new();
+        for set in sets {
+            let rows = self.rows(&set.plan).await?;
+            let table = tables.keys.lock().unwrap().get(&set.number).cloned();
+            if let Some(table) = table {
+                *table.batches[0].write().await = vec![as_schema(&rows, &table.schema())];
+            }
+            made.push(rows);
+        }
+        Ok(made)
+    }
+}
+
+/// A unique key of a plan's rows.
+pub(super) fn unique_key(plan: &LogicalPlan) -> Option<Vec<usize>> {
+    unique_keys(plan).into_iter().next().map(|key| key.into_iter().collect())
+}
+
+fn schema_of(schema: &DFSchema, name: &str) -> SchemaRef {
+    let fields = schema.fields().iter().enumerate();
+    let field = |(place, field): (usize, &Arc<Field>)| -> Field {
+        // What a NULL of no type is does not matter, but there are no tables of it.
+        let data_type = if field.data_type().is_null() { &DataType::Int64 } else { field.data_type() };
+        Field::new(format!("{name}{place}"), data_type.clone(), true)
+    };
+    Arc::new(Schema::new(fields.map(field).collect::<Vec<_>>()))
+}
+
+fn as_schema(rows: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    let columns = std::iter::zip(rows.columns(), schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap());
+    RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap()
+}
+
+/// Images and key sets as tables in memory. Key sets are filled when they are made.
+pub(super) struct InMemory {
+    differences: BTreeMap<String, Difference>,
+    keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
+}
+
+impl InMemory {
+    pub(super) fn new(differences: BTreeMap<String, Difference>) -> Self {
+        Self { differences, keys: Mutex::default() }
+    }
+
+    pub(super) fn changed(&self, table: &TableReference) -> bool {
+        !self.differences[table.table()].is_empty()
+    }
+}
+
+pub(super) fn scan(name: &str, table: &Arc<MemTable>) -> PlanResult<LogicalPlan> {
+    let source = provider_as_source(Arc::<MemTable>::clone(table));
+    LogicalPlanBuilder::scan(TableReference::bare(name), source, None)?.build()
+}
+
+impl Tables for InMemory {
+    fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
+        let difference = &self.differences[table.table()];
+        let rows = match image {
+            Image::Before => &difference.before,
+            Image::After => &difference.after,
+        };
+        scan(&format!("{image:?}_{}", table.table()).to_lowercase(), &table_of(rows.clone(), None))
+    }
+
+    fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
+        let mut keys = self.keys.lock().unwrap();
+        let table =
+            keys.entry(number).or_insert_with(|| table_of(RecordBatch::new_empty(schema_of(plan.schema(), "k")), None));
+        scan(&format!("key_set_{number}"), table)
+    }
+}
