@@ -142,6 +142,13 @@ fn relation(depth: u32, size: u32) -> impl Strategy<Value = Relation> {
             4 => (one(), prop::collection::vec(any::<(u8, u8)>(), 1..4)).prop_map(|(of, to)| Relation::Project(of, to)),
             16 => (join_kind(), one(), one(), condition())
                 .prop_map(|(kind, left, right, on)| Relation::Join(kind, left, right, on)),
+            // Also by what an aggregate gives: of such a condition nothing can be said before it is computed.
+            5 => (join_kind(), one(), any::<u8>(), any::<(u8, u8)>(), one(), condition())
+                .prop_map(|(kind, of, by, aggregate, right, on)| {
+                    let group = Relation::Group { of, by: vec![by], sets: None, aggregates: vec![aggregate], having: None };
+                    let on = Condition { left: 0, more: Some((u8::MAX, on.left, 3)), ..on };
+                    Relation::Join(kind, Box::new(group), right, on)
+                }),
             9 => (any::<bool>(), one(), one(), condition())
                 .prop_map(|(not, of, in_, on)| Relation::Exists { not, of, in_, on }),
             4 => (prop::bool::weighted(0.1), one(), one(), any::<(u8, u8)>())

@@ -327,6 +327,9 @@ impl Writer<'_> {
         let mut columns: Vec<Fact> = by.iter().enumerate().map(kept).collect();
         for (function, column) in aggregates {
             let (text, kind) = aggregate(&of, &r, *function, *column);
+            // The engine cannot make two lists in different orders at a time.
+            let second = text.starts_with("listagg") && names.iter().any(|name| name.starts_with("listagg"));
+            let (text, kind) = if second { ("count(*)".into(), Type::Number) } else { (text, kind) };
             names.push(text);
             columns.push(Fact::derived(kind));
         }
