@@ -88,7 +88,7 @@ fn some_of<S: Strategy>(strategy: S, count: u32) -> impl Iterator<Item = S::Valu
 
 /// How many keys are recomputed for one that changed, at most: little more than was measured, over all
 /// models and over those that have a shape. Values are few here, so that keys meet by chance.
-const MOST_OF_ALL: f64 = 2.5;
+const MOST_OF_ALL: f64 = 2.2;
 const MOST: [(&str, f64); 5] =
     [("intersect", 8.0), ("group by", 3.5), ("qualify", 5.0), ("scalar subquery", 3.5), ("exists", 4.0)];
 const MOST_OF_OTHERS: f64 = 3.0;
@@ -154,7 +154,7 @@ fn lemmas_hold() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let tested = tested.get();
     println!("{tested:?}");
-    let least = cases(60) as usize / 10;
+    let least = cases(60) as usize / 4;
     assert!(tested.delta >= least && tested.contains >= least && tested.monotone >= least, "{tested:?}");
 }
 
@@ -177,6 +177,6 @@ fn new_rows_of_queries_without_any_are_found() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let count = count.get();
     println!("{count:?}");
-    assert!(count.some >= cases(100) as usize / 20, "hardly any query came to have a row: {count:?}");
+    assert!(count.some >= cases(100) as usize / 10, "hardly any query came to have a row: {count:?}");
     assert!(count.not_told <= count.none + count.some, "{count:?}");
 }
