@@ -10,41 +10,31 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
-    common::{DataFusionError, runtime::SpawnedTask},
+    common::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 
-use super::{FileRows, Keys, Lake, TableFiles, TableName, lookup::lookup, read_columns};
+use super::{FileRows, Keys, Lake, PlacedRows, TableFiles, TableName, placed_rows};
 use crate::error::{Error, Result};
 
 /// The position of a row's file in the table's list, and of the row in its file: the last two columns.
 const PLACE_COLUMNS: [&str; 2] = ["_file", "_row"];
 
-/// Files that are read at once.
-const READERS: usize = 2;
-
 /// A table's rows as one partition of a plan; can be taken once.
 pub(crate) struct LocatedRows {
     schema: SchemaRef,
-    source: Mutex<Option<Source>>,
-}
-
-struct Source {
-    lake: Lake,
-    table: TableName,
-    files: TableFiles,
-    keys: Option<Keys>,
+    rows: Mutex<Option<PlacedRows>>,
 }
 
 impl LocatedRows {
     /// Without keys, all rows.
-    pub(crate) fn new(lake: &Lake, table: &TableName, files: TableFiles, keys: Option<Keys>) -> Self {
+    pub(crate) fn new(lake: &Lake, table: &TableName, files: &TableFiles, keys: Option<Keys>) -> Self {
         let places = PLACE_COLUMNS.map(|name| Arc::new(Field::new(name, DataType::UInt32, false)));
         let schema = Schema::new(files.schema.fields().iter().cloned().chain(places).collect::<Vec<_>>());
-        let source = Source { lake: lake.clone(), table: table.clone(), files, keys };
-        Self { schema: Arc::new(schema), source: Mutex::new(Some(source)) }
+        let all = (0..files.schema.fields().len()).collect();
+        Self { schema: Arc::new(schema), rows: Mutex::new(Some(placed_rows(lake, table, files, keys, all))) }
     }
 }
 
@@ -60,41 +50,20 @@ impl PartitionStream for LocatedRows {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
         let schema = Arc::clone(&self.schema);
-        let batches = futures::stream::iter(source).flat_map(move |source| {
-            let (schema, count) = (Arc::clone(&schema), source.files.files.len());
-            let source = Arc::new(source);
-            futures::stream::iter(0..count)
-                .map(move |file| {
-                    let (source, schema) = (Arc::clone(&source), Arc::clone(&schema));
-                    let rows = SpawnedTask::spawn(async move { source.file(file, &schema).await });
-                    rows.map(|rows| rows.map_err(|e| Error::bug("a reader stopped").cause(e)).flatten())
-                })
-                .buffered(READERS)
-                .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, Error>)))
-                .try_flatten()
+        let batches = futures::stream::iter(rows).flatten().map(move |found| {
+            found
+                .and_then(|(file, rows)| placed(&schema, file, rows))
+                .map_err(|error| DataFusionError::External(Box::new(error)))
         });
-        let batches = batches.map_err(|error| DataFusionError::External(Box::new(error)));
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
 
-impl Source {
-    async fn file(&self, number: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-        let file = &self.files.files[number];
-        let folder = self.lake.table_folder(&self.table);
-        let all: Vec<usize> = (0..self.files.schema.fields().len()).collect();
-        let located = match &self.keys {
-            None => read_columns(&self.lake, &folder, file, &self.files.schema, &all).await?,
-            Some(keys) => lookup(&self.lake, &folder, file, &self.files.schema, keys, &all).await?,
-        };
-        let placed = located.into_iter().map(|FileRows { rows, places }| {
-            let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-            columns.push(Arc::new(UInt32Array::from(vec![number as u32; rows.num_rows()])));
-            columns.push(Arc::new(places));
-            RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| Error::bug("rows have no place").cause(e))
-        });
-        placed.collect()
-    }
+fn placed(schema: &SchemaRef, file: usize, FileRows { rows, places }: FileRows) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    columns.push(Arc::new(UInt32Array::from(vec![file as u32; rows.num_rows()])));
+    columns.push(Arc::new(places));
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| Error::bug("rows have no place").cause(e))
 }

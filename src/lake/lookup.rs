@@ -14,14 +14,14 @@ use arrow::{
 };
 use datafusion::common::{hash_utils::create_hashes, runtime::SpawnedTask};
 use foldhash::fast::{FixedState, RandomState};
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use roaring::RoaringBitmap;
 
 use super::{
     FileEntry, FileRows, Lake, TableFiles, TableName,
-    parquet_files::{Opened, read_places},
+    parquet_files::{Opened, read_columns, read_places},
 };
 use crate::error::{Error, Result};
 
@@ -161,20 +161,28 @@ impl Values {
 /// Files that are looked into at once.
 const READERS: usize = 2;
 
-/// Some columns of all rows of a table that have wanted keys, with the position of their file, in file order.
-pub(crate) fn lookup_all(
+/// Rows with the position of their file in the table's list.
+pub(crate) type PlacedRows = BoxStream<'static, Result<(usize, FileRows)>>;
+
+/// Some columns of a table's rows, or of those with wanted keys, with the position of their file, in file order.
+pub(crate) fn placed_rows(
     lake: &Lake,
     table: &TableName,
     files: &TableFiles,
-    keys: Keys,
+    keys: Option<Keys>,
     columns: Vec<usize>,
-) -> impl Stream<Item = Result<(usize, FileRows)>> + Unpin + use<> {
+) -> PlacedRows {
     let (lake, folder, schema) = (lake.clone(), lake.table_folder(table), Arc::clone(&files.schema));
     let (keys, columns) = (Arc::new(keys), Arc::new(columns));
     let found = futures::stream::iter(files.files.clone().into_iter().enumerate()).map(move |(place, file)| {
         let (lake, folder, schema) = (lake.clone(), folder.clone(), Arc::clone(&schema));
         let (keys, columns) = (Arc::clone(&keys), Arc::clone(&columns));
-        let found = SpawnedTask::spawn(async move { lookup(&lake, &folder, &file, &schema, &keys, &columns).await });
+        let found = SpawnedTask::spawn(async move {
+            match &*keys {
+                Some(keys) => lookup(&lake, &folder, &file, &schema, keys, &columns).await,
+                None => read_columns(&lake, &folder, &file, &schema, &columns).await,
+            }
+        });
         found.map(move |found| {
             let found = found.map_err(|e| Error::bug("a reader stopped").cause(e)).flatten()?;
             Ok::<_, Error>(futures::stream::iter(found.into_iter().map(move |rows| Ok((place, rows)))))

@@ -55,7 +55,7 @@ pub use delta::{FileEntry, TableFiles};
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
 pub(crate) use located::LocatedRows;
-pub(crate) use lookup::{Keys, lookup, lookup_all};
+pub(crate) use lookup::{Keys, PlacedRows, lookup, placed_rows};
 pub(crate) use matching::MatchingRows;
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
 pub use parquet_files::{FileRows, FileWriter, read_columns};

@@ -178,7 +178,7 @@ impl Workshop<'_> {
         let started = Instant::now();
         let width = planned.schema.fields().len();
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
-        let current = LocatedRows::new(self.lake, &table, base.clone(), run.keys);
+        let current = LocatedRows::new(self.lake, &table, base, run.keys);
         let current = sorted(run.context, Arc::new(current), width).map_err(failed)?;
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };

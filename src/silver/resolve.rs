@@ -18,7 +18,7 @@ use futures::TryStreamExt as _;
 use super::{entity::EntityTables, winners::Events};
 use crate::{
     error::{Error, Result},
-    lake::{Displaced, FileRows, Keys, Lake, TableFiles, TableName, lookup_all},
+    lake::{Displaced, FileRows, Keys, Lake, TableFiles, TableName, placed_rows},
     project::Contract,
 };
 
@@ -82,7 +82,7 @@ impl Standing {
         let keys = Keys::new(&self.files.schema, self.key.clone(), std::slice::from_ref(keys))?;
         let columns: Vec<usize> = self.key.iter().copied().chain([self.version]).collect();
         let mut found = Vec::new();
-        let mut rows = lookup_all(lake, &self.table, &self.files, keys, columns);
+        let mut rows = placed_rows(lake, &self.table, &self.files, Some(keys), columns);
         while let Some((file, FileRows { rows, places })) = rows.try_next().await? {
             let keys = converter
                 .convert_columns(&rows.columns()[..self.key.len()])

@@ -102,7 +102,7 @@ impl Workshop<'_> {
         let rows = |side: Standing<'_>| -> datafusion::error::Result<SendableRecordBatchStream> {
             // Both sides name what they have as the warehouse's does: only NULL or not may be told otherwise.
             let files = TableFiles { schema: Arc::clone(&schema), ..side.files };
-            let rows = LocatedRows::new(side.lake, question.table, files, None);
+            let rows = LocatedRows::new(side.lake, question.table, &files, None);
             let rows: Arc<dyn PartitionStream> = match question.percent {
                 Some(percent) => {
                     let sample = Sample::new(&schema, places(question, &schema), percent, question.seed)?;
