@@ -1,17 +1,14 @@
 //! Executes a plan under the lease and publishes the candidate.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use datafusion::{common::TableReference, prelude::SessionContext};
-use futures::{StreamExt, TryStreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, TryStreamExt};
 
 use super::{
     Audited, EntityReport, ModelReport, Plan, RunReport, audit,
     freshness::judge_freshness,
+    in_order::in_order,
     plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Situation, plan},
 };
 use crate::{
@@ -174,12 +171,9 @@ impl Workshop<'_> {
         totals.retain(|entity, _| self.project.contracts.contains_key(entity.as_str()));
         // What a change takes is little, and leaves cores idle; what is made anew takes all the memory.
         let at_once = if options.rebuild || candidate.base().is_none() { 1 } else { AT_ONCE };
-        let done = futures::stream::iter(&plan.entities)
-            .map(|entity| self.entity(candidate, entity, &totals, progress))
-            .buffered(at_once)
-            .try_collect::<Vec<_>>()
-            .await?;
-        for done in done {
+        let alone = vec![Vec::new(); plan.entities.len()];
+        let done = in_order(&alone, at_once, |place| self.entity(candidate, &plan.entities[place], &totals, progress));
+        for done in done.await? {
             report.bytes_read += done.bytes_read;
             totals.insert(done.entity.clone(), done.totals.clone());
             report.entities.push(done);
@@ -211,37 +205,14 @@ impl Workshop<'_> {
         at_once: usize,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Vec<ModelReport>> {
-        let mut pending: Vec<&ModelPlan> = models.iter().collect();
-        let mut running = FuturesUnordered::new();
-        let mut unmade: BTreeSet<TableName> = models.iter().map(|model| TableName::gold(&model.name)).collect();
-        let (mut done, mut failed) = (BTreeMap::new(), None);
-        loop {
-            while failed.is_none() && running.len() < at_once {
-                let mut ready = None;
-                for (place, model) in pending.iter().enumerate() {
-                    let inputs = &self.models.get(&model.name)?.inputs;
-                    if !inputs.iter().any(|input| unmade.contains(&table_of(input))) {
-                        ready = Some(place);
-                        break;
-                    }
-                }
-                let Some(place) = ready else { break };
-                running.push(self.follow_one(candidate, pending.remove(place), progress));
-            }
-            match running.next().await {
-                None => break,
-                // Those that run come to an end, so that nothing is written after the run has failed.
-                Some(Err(error)) => failed = failed.or(Some(error)),
-                Some(Ok(report)) => {
-                    unmade.remove(&TableName::gold(&report.model));
-                    done.insert(report.model.clone(), report);
-                }
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        Ok(models.iter().filter_map(|model| done.remove(&model.name)).collect())
+        let made: BTreeMap<TableName, usize> =
+            models.iter().enumerate().map(|(place, model)| (TableName::gold(&model.name), place)).collect();
+        let after = models.iter().map(|model| {
+            let inputs = &self.models.get(&model.name)?.inputs;
+            Ok(inputs.iter().filter_map(|input| made.get(&table_of(input)).copied()).collect())
+        });
+        let after = after.collect::<Result<Vec<_>>>()?;
+        in_order(&after, at_once, |place| self.follow_one(candidate, &models[place], progress)).await
     }
 
     async fn follow_one(

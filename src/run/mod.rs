@@ -5,6 +5,7 @@
 //! estimate  what that would cost, by what runs before have cost
 //! rehearse  every model and rule planned over empty tables: mistakes show before work
 //! execute   lease → finish what a dead run left → silver → gold → audit → publish → roll forward
+//! in_order  several entities, or models, at once, each after those that it reads
 //! model     a model's table follows what changed, or is computed whole
 //! following change sets and key sets as the planner's plans read them
 //! difference fresh rows against current ones
@@ -26,6 +27,7 @@ mod execute;
 mod explain;
 mod following;
 mod freshness;
+mod in_order;
 mod model;
 mod plan;
 mod rehearse;
