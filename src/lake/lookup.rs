@@ -1,7 +1,8 @@
 //! Rows of a data file by the values of some columns.
 //!
-//! Pages whose least and greatest values have no wanted key between them are not read. Of the others the
-//! key columns are, and of all other columns only the pages of rows that are found.
+//! Pages whose least and greatest values have no wanted key between them are not read. Where a file has
+//! hashes of its keys, they tell which rows of the others may be wanted; else the key columns are read.
+//! Of all other columns only the pages of such rows are.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -20,7 +21,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use roaring::RoaringBitmap;
 
 use super::{
-    FileEntry, FileRows, Lake, TableFiles, TableName,
+    FileEntry, FileRows, Lake, TableFiles, TableName, key_hashes,
     parquet_files::{Opened, read_columns, read_places},
 };
 use crate::error::{Error, Result};
@@ -38,32 +39,39 @@ pub(crate) struct Keys {
     alone: Vec<Values>,
 }
 
-/// The values of one column, sorted.
+/// The values of one column.
 struct Values {
     converter: RowConverter,
     /// None if NULL is among them: statistics do not say where it is.
     sorted: Option<Vec<Box<[u8]>>>,
+    /// As files have them; none for a type of which they have none.
+    hashes: Option<HashSet<u32, RandomState>>,
+    /// The bits of these hashes.
+    bits: Vec<u64>,
 }
 
 impl Keys {
     /// Keys in some columns of a table, from batches of these columns.
     pub(crate) fn new(schema: &Schema, columns: Vec<usize>, batches: &[RecordBatch]) -> Result<Self> {
         let failed = |e| Error::bug("keys cannot be compared").cause(e);
-        let field = |column: usize| SortField::new(schema.field(column).data_type().clone());
+        let field_type = |column: usize| schema.field(column).data_type();
+        let field = |column: usize| SortField::new(field_type(column).clone());
+        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let bits = vec![0_u64; (count * BITS_A_KEY / 64).next_power_of_two()];
         let converter = RowConverter::new(columns.iter().map(|&column| field(column)).collect()).map_err(failed)?;
         let alone = columns.iter().map(|&column| {
             let converter = RowConverter::new(vec![field(column)]).map_err(failed)?;
-            Ok(Values { converter, sorted: Some(Vec::new()) })
+            let hashes = key_hashes::hashable(field_type(column)).then(HashSet::default);
+            Ok(Values { converter, sorted: Some(Vec::new()), hashes, bits: bits.clone() })
         });
         let mut alone = alone.collect::<Result<Vec<_>>>()?;
         let hasher = FixedState::default();
         let mut values = HashSet::with_hasher(RandomState::default());
-        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let mut bits = vec![0_u64; (count * BITS_A_KEY / 64).next_power_of_two()];
+        let mut bits = bits.clone();
         let mut hashes = Vec::new();
         for batch in batches {
             let keys = std::iter::zip(batch.columns(), &columns)
-                .map(|(keys, &column)| cast(keys, schema.field(column).data_type()))
+                .map(|(keys, &column)| cast(keys, field_type(column)))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(failed)?;
             for hash in hashed(&keys, &hasher, &mut hashes)? {
@@ -117,7 +125,7 @@ impl Keys {
 const SCATTERED: u64 = 16;
 
 /// Bits that the hashes of keys are spread over: one row in so many is looked at in vain.
-const BITS_A_KEY: usize = 16;
+const BITS_A_KEY: usize = 64;
 
 fn hashed<'a>(keys: &[ArrayRef], hasher: &FixedState, hashes: &'a mut Vec<u64>) -> Result<&'a [u64]> {
     hashes.clear();
@@ -136,10 +144,30 @@ impl Values {
         if keys.null_count() > 0 {
             self.sorted = None;
         }
+        if let (Some(known), Some(hashes)) = (&mut self.hashes, key_hashes::hashes(&keys)) {
+            for hash in hashes {
+                let (word, bit) = place(hash.into(), self.bits.len());
+                self.bits[word] |= bit;
+                known.insert(hash);
+            }
+        }
         if let Some(sorted) = &mut self.sorted {
             sorted.extend(self.converter.convert_columns(&[keys])?.iter().map(|row| Box::from(row.as_ref())));
         }
         Ok(())
+    }
+
+    /// The rows that may have one of the values, by the hashes of all rows.
+    fn may_be_at(&self, hashes: &[u32]) -> Option<RoaringBitmap> {
+        let known = self.hashes.as_ref()?;
+        let mut rows = Vec::new();
+        for (row, hash) in hashes.iter().enumerate() {
+            let (word, bit) = place(u64::from(*hash), self.bits.len());
+            if self.bits[word] & bit != 0 && known.contains(hash) {
+                rows.push(row as u32);
+            }
+        }
+        RoaringBitmap::from_sorted_iter(rows).ok()
     }
 
     /// Which of some ranges, given by their least and greatest values, may hold one of the values.
@@ -210,47 +238,72 @@ pub(crate) async fn lookup(
             candidates &= pages;
         }
     }
-    tracing::trace!(file = file.path, rows = file.rows, candidates = candidates.len(), keys = keys.len(), "lookup");
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
+    let mut likely = None;
+    for (values, &column) in std::iter::zip(&keys.alone, &keys.columns) {
+        let Some(hashes) = opened.key_hashes(schema.field(column)).await? else { continue };
+        let Some(rows) = values.may_be_at(&hashes) else { continue };
+        likely = Some(likely.unwrap_or_else(|| candidates.clone()) & rows);
+    }
+    tracing::trace!(
+        file = file.path,
+        rows = file.rows,
+        candidates = candidates.len(),
+        likely = likely.as_ref().map(RoaringBitmap::len),
+        keys = keys.len(),
+        "lookup"
+    );
+    match likely {
+        Some(likely) if likely.is_empty() => Ok(Vec::new()),
+        Some(likely) => {
+            // Picking many rows while they are read costs more than reading those between them, too.
+            let rows = if likely.len() * SCATTERED < candidates.len() { likely } else { candidates };
+            read_wanted(&opened, schema, keys, columns, &rows).await
+        }
+        None => {
+            let found = read_wanted(&opened, schema, keys, &[], &candidates).await?;
+            let found: RoaringBitmap = found.iter().flat_map(|found| found.places.values()).copied().collect();
+            if found.is_empty() {
+                return Ok(Vec::new());
+            }
+            if found.len() * SCATTERED < candidates.len() {
+                return read_places(&opened, schema, columns, &found).await;
+            }
+            read_wanted(&opened, schema, keys, columns, &candidates).await
+        }
+    }
+}
+
+/// Some columns of those of some rows that have wanted keys.
+async fn read_wanted(
+    opened: &Opened,
+    schema: &SchemaRef,
+    keys: &Keys,
+    columns: &[usize],
+    rows: &RoaringBitmap,
+) -> Result<Vec<FileRows>> {
     let failed = |e| Error::bug("rows cannot be picked").cause(e);
-    let enough = columns.iter().all(|column| keys.columns.contains(column));
-    let mut read: Vec<usize> = keys.columns.clone();
+    let mut read: Vec<usize> = keys.columns.iter().chain(columns).copied().collect();
     read.sort_unstable();
     read.dedup();
     let at = |column: &usize| read.binary_search(column).unwrap_or_default();
-    let (mut found, mut rows_found) = (RoaringBitmap::new(), Vec::new());
-    for FileRows { rows, places } in read_places(&opened, schema, &read, &candidates).await? {
+    let mut found = Vec::new();
+    for FileRows { rows, places } in read_places(opened, schema, &read, rows).await? {
         let values: Vec<ArrayRef> = keys.columns.iter().map(|column| rows.column(at(column)).clone()).collect();
         let wanted = keys.have(&values)?;
         if wanted.true_count() == 0 {
             continue;
         }
         let places = filter(&places, &wanted).map_err(failed)?.as_primitive::<UInt32Type>().clone();
-        if enough {
-            let rows = filter_record_batch(&rows, &wanted)
-                .and_then(|rows| rows.project(&columns.iter().map(at).collect::<Vec<_>>()))
-                .map_err(failed)?;
-            rows_found.push(FileRows { rows, places });
-        } else {
-            found.extend(places.values().iter().copied());
-        }
+        let rows = rows
+            .project(&columns.iter().map(at).collect::<Vec<_>>())
+            .and_then(|rows| filter_record_batch(&rows, &wanted))
+            .map_err(failed)?;
+        found.push(FileRows { rows, places });
     }
-    if enough || found.is_empty() {
-        return Ok(rows_found);
-    }
-    if found.len() * SCATTERED < candidates.len() {
-        return read_places(&opened, schema, columns, &found).await;
-    }
-    // Picking many rows while they are read costs more than reading those between them, too.
-    let read = read_places(&opened, schema, columns, &candidates).await?;
-    let picked = read.into_iter().map(|FileRows { rows, places }| {
-        let wanted: BooleanArray = places.values().iter().map(|place| Some(found.contains(*place))).collect();
-        let places = filter(&places, &wanted).map_err(failed)?.as_primitive::<UInt32Type>().clone();
-        Ok(FileRows { rows: filter_record_batch(&rows, &wanted).map_err(failed)?, places })
-    });
-    picked.collect()
+    Ok(found)
 }
 
 /// The rows in pages that may hold one of the values; none where the file does not tell.
@@ -275,4 +328,114 @@ fn pages(opened: &Opened, schema: &Schema, column: usize, values: &Values) -> Op
         from = to;
     }
     Some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use arrow::{
+        array::{Int32Array, Int64Array, StringViewArray},
+        datatypes::Field,
+    };
+    use object_store::{ObjectStoreExt as _, memory::InMemory};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        lake::{FileWriter, RunId},
+        project::Zones,
+    };
+
+    type Row = (Option<u16>, Option<i32>);
+
+    fn schema() -> SchemaRef {
+        let fields = [("id", DataType::Utf8View), ("number", DataType::Int32), ("place", DataType::Int64)];
+        Arc::new(Schema::new(fields.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec()))
+    }
+
+    fn batch(rows: &[Row]) -> RecordBatch {
+        // Too long for the views themselves.
+        let ids: StringViewArray =
+            rows.iter().map(|row| row.0.map(|id| format!("an id of some length {id:05}"))).collect();
+        let numbers: Int32Array = rows.iter().map(|row| row.1).collect();
+        let places: Int64Array = (0..rows.len() as i64).map(Some).collect();
+        RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(numbers), Arc::new(places)]).unwrap()
+    }
+
+    async fn stored(rows: &[Row]) -> (Lake, TableName, FileEntry) {
+        let lake = Lake::on(Arc::new(InMemory::new()), Zones::default(), Arc::new(SystemClock), "memory");
+        let table = TableName::gold("t");
+        let mut writer = FileWriter::table(&lake, &table, &RunId("run".into()), schema());
+        writer.write(&batch(rows)).await.unwrap();
+        let file = writer.finish().await.unwrap().remove(0);
+        (lake, table, file)
+    }
+
+    /// The places of the rows that are found.
+    async fn found(lake: &Lake, table: &TableName, file: &FileEntry, keys: &Keys) -> Result<Vec<i64>> {
+        let found = lookup(lake, &lake.table_folder(table), file, &schema(), keys, &[2]).await?;
+        for found in &found {
+            let places = found.rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().values();
+            assert!(std::iter::zip(places, found.places.values()).all(|(told, at)| *told == i64::from(*at)));
+        }
+        Ok(found.iter().flat_map(|found| found.places.values()).map(|place| i64::from(*place)).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// With ids that hardly repeat and with some that do, which have hashes and have none; over several
+        /// pages, with NULL, and with deleted rows.
+        #[test]
+        fn a_lookup_finds_what_a_full_read_would(
+            rows in prop::collection::vec((prop::option::weighted(0.98, any::<u16>()), prop::option::of(-3..9_000_i32)), 1..6_000),
+            repeats in prop_oneof![Just(u16::MAX), Just(7)],
+            wanted in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..12),
+            others in prop::collection::vec((prop::option::of(any::<u16>()), prop::option::of(-3..9_000_i32)), 0..4),
+            columns in prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![0, 1]), Just(vec![1, 0])],
+            deleted in prop::collection::btree_set(0..6_000_u32, 0..40),
+        ) {
+            let rows: Vec<Row> = rows.into_iter().map(|(id, number)| (id.map(|id| id % repeats), number)).collect();
+            let there = wanted.iter().map(|(index, _)| rows[index.index(rows.len())]);
+            let wanted: Vec<Row> = there.chain(others).collect();
+            let key = |row: &Row| -> Vec<Option<i64>> {
+                columns.iter().map(|column| if *column == 0 { row.0.map(i64::from) } else { row.1.map(i64::from) }).collect()
+            };
+            let keys: BTreeSet<_> = wanted.iter().map(&key).collect();
+            let deleted: Vec<u32> = deleted.into_iter().filter(|row| (*row as usize) < rows.len()).collect();
+            let expected: Vec<i64> = rows.iter().enumerate()
+                .filter(|(place, row)| keys.contains(&key(row)) && !deleted.contains(&(*place as u32)))
+                .map(|(place, _)| place as i64)
+                .collect();
+            let wanted = batch(&wanted).project(&columns).unwrap();
+            let keys = Keys::new(&schema(), columns.clone(), &[wanted]).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let found = runtime.block_on(async {
+                let (lake, table, file) = stored(&rows).await;
+                found(&lake, &table, &file.without(deleted), &keys).await.unwrap()
+            });
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn hashes_that_are_not_what_was_written_are_a_damage_and_not_a_missing_row() {
+        let rows: Vec<Row> = (0..5_000).map(|id| (Some(id), Some(7))).collect();
+        let (lake, table, file) = stored(&rows).await;
+        let wanted = batch(&rows[70..71]).project(&[0]).unwrap();
+        let keys = Keys::new(&schema(), vec![0], &[wanted]).unwrap();
+        assert_eq!(found(&lake, &table, &file, &keys).await.unwrap(), [70]);
+
+        let opened = Opened::new(&lake, &lake.table_folder(&table), &file).await.unwrap();
+        let hashes = opened.key_hashes(schema().field(0)).await.unwrap().expect("ids have hashes");
+        let (sought, path) = (hashes[70].to_le_bytes(), Path::from(format!("gold/t/{}", file.path)));
+        let mut bytes = lake.store().get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        let at = bytes.windows(4).rposition(|four| four == sought).unwrap();
+        bytes[at] ^= 1;
+        lake.store().put(&path, bytes.into()).await.unwrap();
+        let failure = found(&lake, &table, &file, &keys).await.unwrap_err();
+        assert!(format!("{failure:?}").contains("hashes"), "{failure:?}");
+    }
 }

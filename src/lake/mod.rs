@@ -15,6 +15,7 @@
 //! | `delta` | log entries, and the files of a table at a version |
 //! | `deletions` | rows of files that are gone while the files stay |
 //! | `lookup` | rows of a file by the values of some columns |
+//! | `key_hashes` | what tells lookups where in a file a key can be |
 //! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `parquet_files` | sorted batches to Parquet files with statistics |
@@ -30,6 +31,7 @@ mod candidate;
 mod deletions;
 mod delta;
 mod gc;
+mod key_hashes;
 pub mod layout;
 mod lease;
 mod located;

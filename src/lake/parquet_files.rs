@@ -12,7 +12,7 @@ use std::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array},
     compute::{concat_batches, take},
-    datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
     row::{RowConverter, SortField},
 };
@@ -37,7 +37,7 @@ use roaring::RoaringBitmap;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use super::{FileEntry, Lake, RunId, delta::stored_schema, layout};
+use super::{FileEntry, Lake, RunId, delta::stored_schema, key_hashes, layout};
 use crate::error::{Error, Result};
 
 /// Rows after which a new file is begun: small enough that rewriting one for a late row is cheap.
@@ -45,6 +45,8 @@ pub(crate) const FILE_ROWS: usize = 256 * 1024;
 /// Bytes of Arrow memory after which a new file is begun, whatever its rows.
 const FILE_MEMORY: usize = 96 << 20;
 const ROW_GROUP_ROWS: usize = 64 * 1024;
+/// So few that a late row here and there in a file does not make all of it to be read.
+const PAGE_ROWS: usize = 2048;
 const ENCODERS: usize = 2;
 
 /// Where a writer's files go.
@@ -136,8 +138,9 @@ impl FileWriter {
         };
         self.next += 1;
         let lake = self.lake.clone();
+        let is_looked_into = matches!(self.naming, Naming::Table { .. });
         self.encoding.push_back(tokio::spawn(async move {
-            let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches))
+            let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches, is_looked_into))
                 .await
                 .map_err(|e| Error::bug("the Parquet encoder stopped").cause(e))??;
             let (bytes, stats) = encoded;
@@ -189,16 +192,24 @@ impl FileWriter {
     }
 }
 
-fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
+fn encode(schema: &Schema, batches: &[RecordBatch], is_looked_into: bool) -> Result<(Bytes, Value)> {
     let failed = |e: &dyn std::fmt::Display| Error::bug(format!("cannot encode Parquet: {e}"));
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| failed(&e))?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_statistics_truncate_length(Some(128));
+    let mut hashed = Vec::new();
     for (index, field) in schema.fields().iter().enumerate() {
-        let worth = worth_a_dictionary(batches, index).map_err(|e| failed(&e))?;
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), worth);
+        let different = different(batches, index).map_err(|e| failed(&e))?;
+        // Building a dictionary of ids only to throw it away is a good part of encoding them.
+        let worth_a_dictionary = different <= 0.95;
+        properties =
+            properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), worth_a_dictionary);
+        if is_looked_into && different > 0.5 && key_hashes::hashable(field.data_type()) {
+            hashed.push(index);
+        }
     }
     let properties = properties.build();
     let stored = Arc::new(writer_schema(schema));
@@ -207,18 +218,30 @@ fn encode(schema: &Schema, batches: &[RecordBatch]) -> Result<(Bytes, Value)> {
     for batch in batches {
         writer.write(&to_stored(batch, &stored)?).map_err(|e| failed(&e))?;
     }
+    if !hashed.is_empty() {
+        writer.flush().map_err(|e| failed(&e))?;
+        let mut entries = Vec::new();
+        for column in hashed {
+            let hashes: Vec<u32> =
+                batches.iter().filter_map(|batch| key_hashes::hashes(batch.column(column))).flatten().collect();
+            let (bytes, entry) =
+                key_hashes::stored(schema.field(column).name(), &hashes, writer.bytes_written() as u64);
+            writer.write_all(&bytes).map_err(|e| failed(&e))?;
+            entries.push(entry);
+        }
+        writer.append_key_value_metadata(key_hashes::metadata(&entries).map_err(|e| failed(&e))?);
+    }
     let metadata = writer.close().map_err(|e| failed(&e))?;
     let stats = statistics(&stored, &metadata).map_err(|e| failed(&e))?;
     Ok((Bytes::from(bytes), stats))
 }
 
-/// Whether a column's values repeat enough, judged by a sample: building a dictionary of ids only to
-/// throw it away is a good part of encoding them.
-fn worth_a_dictionary(batches: &[RecordBatch], column: usize) -> Result<bool, ArrowError> {
+/// The share of a column's values that are different, judged by a sample.
+fn different(batches: &[RecordBatch], column: usize) -> Result<f64, ArrowError> {
     const SAMPLE: usize = 4096;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let step = rows.div_ceil(SAMPLE).max(1);
-    let (mut sampled, mut values) = (0, HashSet::new());
+    let (mut sampled, mut values) = (0_usize, HashSet::new());
     for batch in batches {
         let picked = UInt32Array::from_iter_values((0..batch.num_rows() as u32).step_by(step));
         let picked = take(batch.column(column), &picked, None)?;
@@ -226,7 +249,7 @@ fn worth_a_dictionary(batches: &[RecordBatch], column: usize) -> Result<bool, Ar
         sampled += picked.len();
         values.extend(converter.convert_columns(&[picked])?.iter().map(|row| row.data().to_vec()));
     }
-    Ok(values.len() * 20 <= sampled * 19)
+    Ok(values.len() as f64 / sampled.max(1) as f64)
 }
 
 /// The stored types, but with texts as views: they are encoded without a copy.
@@ -349,6 +372,18 @@ impl Opened {
     pub(super) fn schema(&self) -> &Schema {
         self.arrow.schema()
     }
+
+    /// The hashes of a column's values, row by row, if the file has them.
+    pub(super) async fn key_hashes(&self, column: &Field) -> Result<Option<Vec<u32>>> {
+        let Ok(stored) = self.schema().field_with_name(column.name()) else { return Ok(None) };
+        let found = key_hashes::find(&self.metadata, column.name(), stored.data_type(), column.data_type());
+        let Some(entry) = found else { return Ok(None) };
+        let mut file = self.file.clone();
+        let bytes = file.get_bytes(entry.range(self.rows)).await.map_err(|e| file.damaged(e))?;
+        let hashes = entry.read(&bytes);
+        let damaged = || file.damaged(ParquetError::General("the hashes of its keys are not what was written".into()));
+        hashes.map(Some).ok_or_else(damaged)
+    }
 }
 
 /// Footers that were read, with the index of pages: files never change. A run looks many times into the same ones.
@@ -429,15 +464,10 @@ pub(super) async fn read_places(
 
 /// What is read of a file of `total` rows.
 fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for row in rows {
-        let row = row as usize;
-        match ranges.last_mut() {
-            Some(last) if last.end == row => last.end += 1,
-            _ => ranges.push(row..row + 1),
-        }
-    }
-    RowSelection::from_consecutive_ranges(ranges.into_iter(), total)
+    let mut rows = rows.iter();
+    let ranges =
+        std::iter::from_fn(|| rows.next_range()).map(|range| *range.start() as usize..*range.end() as usize + 1);
+    RowSelection::from_consecutive_ranges(ranges, total)
 }
 
 /// A file on the store, read range by range.
@@ -460,6 +490,15 @@ impl AsyncFileReader for StoredFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         async move {
             let bytes = self.store.get_range(&self.path, range).await;
+            bytes.map_err(|e| ParquetError::External(Box::new(e)))
+        }
+        .boxed()
+    }
+
+    /// All at once: one trip to the store, or to the threads that read files, and not one for each page.
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
             bytes.map_err(|e| ParquetError::External(Box::new(e)))
         }
         .boxed()
