@@ -44,10 +44,21 @@ fn tell(explanation: &Explanation) -> String {
         Explained::Constant => text.push_str(&format!(
             "{model} (owner: {owner}) reads no table: only a change of its definition changes it\n"
         )),
-        Explained::Incremental { key, why, reads } => {
+        Explained::Incremental { key, why, by_difference, reads } => {
             text.push_str(&format!("{model} (owner: {owner}) is incremental\n"));
             text.push_str(&format!("rebuild key: {}\n  because {why}\n", key.join(", ")));
-            text.push_str("fresh rows come from\n");
+            if let Some(told_by) = by_difference {
+                text.push_str(&format!(
+                    "maintained by difference: groups gain and lose what {told_by} come to, as they are and as they were\n"
+                ));
+            }
+            if !reads.is_empty() {
+                text.push_str(if by_difference.is_some() {
+                    "these rows come from\n"
+                } else {
+                    "fresh rows come from\n"
+                });
+            }
             for (place, read) in reads.iter().enumerate() {
                 let branch = if place + 1 == reads.len() { "└─" } else { "├─" };
                 text.push_str(&format!("{branch} {}: {}\n", read.table, looked_up(&read.by)));

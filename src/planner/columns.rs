@@ -218,6 +218,22 @@ impl On {
     }
 }
 
+/// Puts expressions in the place of columns; none if one has no expression.
+pub(super) fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> Option<Expr>) -> Option<Expr> {
+    let mut known = true;
+    let replaced = expr.clone().transform_up(|part| {
+        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+        match schema.maybe_index_of_column(column).and_then(&with) {
+            Some(expr) => Ok(Transformed::yes(expr.unalias())),
+            None => {
+                known = false;
+                Ok(Transformed::no(part))
+            }
+        }
+    });
+    replaced.data().ok().filter(|_| known)
+}
+
 /// An expression that gives the same where the model's gives a value, and fails nowhere: it meets
 /// rows that the model's never meets.
 pub(super) fn unfailing(expr: &Expr, schema: &DFSchema) -> Result<Expr> {

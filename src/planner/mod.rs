@@ -15,6 +15,9 @@
 //!    its tables as they can (`restrict`);
 //! 5. whoever runs the plan compares fresh with current rows of those keys, as multisets.
 //!
+//! The fresh rows of a model that is one aggregate of counts and exact sums are the current ones, plus what
+//! its groups gained, minus what they lost (`maintain`).
+//!
 //! What is small, changed rows, their partners and keys, is made once and kept in *key sets* (`sets`).
 //! docs/incremental.md has the argument why all of this is right.
 //!
@@ -22,6 +25,7 @@
 //! |---|---|
 //! | `shape` | a plan as a tree in which each table occurrence has a number, and what cannot be planned |
 //! | `key`, `delta`, `relax`, `restrict` | steps 1 to 4 |
+//! | `maintain` | aggregates by difference |
 //! | `sets` | key sets |
 //! | `appear` | what a change adds to a result, where no keys are needed: for rules that held |
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
@@ -30,6 +34,7 @@ mod appear;
 mod columns;
 mod delta;
 mod key;
+mod maintain;
 mod relax;
 mod restrict;
 mod sets;
@@ -60,6 +65,23 @@ pub trait Tables {
 
     /// A scan of the key set with this number, each row once; columns as the [`KeySet`]'s plan.
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan>;
+
+    /// A table's scan over the table as it was; none where that is not known, or it had other columns.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    fn before(&self, scan: &TableScan) -> PlanResult<Option<LogicalPlan>> {
+        let _ = scan;
+        Ok(None)
+    }
+
+    /// A scan of the model's own rows before it follows, with all columns; none where they are not at hand.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    fn current(&self) -> PlanResult<Option<LogicalPlan>> {
+        Ok(None)
+    }
 
     /// A scan of the rows of a table's scan that have keys of a set, and perhaps of others: a table whose
     /// name begins with [`MATCHING`]. None where a semi-join is as good.
@@ -103,10 +125,25 @@ pub struct Incremental {
     pub key_sets: Vec<KeySet>,
     /// The key set that has the affected keys, of all changes.
     pub affected_keys: usize,
+    /// Where the model is maintained by difference: what it is told from.
+    pub by_difference: Option<ByDifference>,
     /// The model's rows with affected keys, as its columns.
     pub fresh: LogicalPlan,
     /// The table occurrences, in the order of the plan.
     pub occurrences: Vec<Occurrence>,
+}
+
+/// How it is told what the groups of an aggregate gained and lost.
+#[derive(Debug, Clone)]
+pub enum ByDifference {
+    /// By the rows that changed.
+    Rows,
+    /// By all rows below the aggregate that have touched values in these columns, then and now.
+    Keys {
+        columns: Vec<String>,
+        /// The key set of the touched values.
+        touched: usize,
+    },
 }
 
 /// Why these columns are the rebuild key.
@@ -233,37 +270,74 @@ pub fn plan(
         Err(whole) => return Ok(Strategy::Whole(whole)),
     };
     let mut sets = sets::KeySets::new(tables);
-    let scans = root.scans();
-    let mut affected = Vec::new();
-    for source in delta::sources(&root) {
-        let root = match shape::Node::with_source(&model, changed, source.id)? {
-            Ok(root) => root,
-            Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
-        };
-        let plan = relax::affected_keys(&root, &key, source, &mut sets)?;
-        let occurrences = source.occurrences.clone().filter(|&occurrence| scans[occurrence].changed).collect();
-        let names = source.plan.schema().fields();
-        affected.push(Affected {
-            occurrences,
-            columns: source.used.iter().map(|&place| names[place].name().clone()).collect(),
-            by_partition: delta::by_partition(source),
-            plan,
-        });
-    }
-    let keys = restrict::keys_of(&root, &key, &affected)?;
-    let affected_keys = sets.add(keys);
-    let restricted = restrict::fresh_rows(&root, &key, affected_keys, &mut sets)?;
+    let maintained = maintain::plan(&root, &key, changed, &mut sets)?;
+    let planned = match maintained {
+        Some(planned) => planned,
+        None => {
+            sets = sets::KeySets::new(tables);
+            let affected = match affected(&model, &root, &key, changed, &mut sets)? {
+                Ok(affected) => affected,
+                Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
+            };
+            let keys = restrict::keys_of(&root, &key, &affected)?;
+            let affected_keys = sets.add(keys);
+            let fresh = restrict::fresh_rows(&root, &key, affected_keys, &mut sets)?;
+            Planned { key: key.clone(), by_difference: None, affected, affected_keys, fresh }
+        }
+    };
     Ok(Strategy::Incremental(Box::new(Incremental {
-        key,
-        why,
-        affected,
+        why: if planned.key == key { why } else { Why::Unique },
+        key: planned.key,
+        affected: planned.affected,
         key_sets: sets.all(),
-        affected_keys,
-        fresh: restricted.fresh,
-        occurrences: std::iter::zip(scans, restricted.restricted_by)
+        affected_keys: planned.affected_keys,
+        by_difference: planned.by_difference,
+        fresh: planned.fresh.fresh,
+        occurrences: std::iter::zip(root.scans(), planned.fresh.restricted_by)
             .map(|(scan, restricted_by)| Occurrence { table: scan.table, changed: scan.changed, restricted_by })
             .collect(),
     })))
+}
+
+/// What an [`Incremental`] plan is made of.
+struct Planned {
+    key: Vec<usize>,
+    by_difference: Option<ByDifference>,
+    affected: Vec<Affected>,
+    affected_keys: usize,
+    fresh: restrict::FreshRows,
+}
+
+/// The keys that changes may affect, by source.
+fn affected(
+    model: &LogicalPlan,
+    root: &shape::Node,
+    key: &[usize],
+    changed: &dyn Fn(&TableReference) -> bool,
+    sets: &mut sets::KeySets<'_>,
+) -> PlanResult<Result<Vec<Affected>, Part>> {
+    let mut affected = Vec::new();
+    for source in delta::sources(root) {
+        let root = match shape::Node::with_source(model, changed, source.id)? {
+            Ok(root) => root,
+            Err(part) => return Ok(Err(part)),
+        };
+        let plan = relax::affected_keys(&root, key, source, sets)?;
+        affected.push(Affected::of(source, plan));
+    }
+    Ok(Ok(affected))
+}
+
+impl Affected {
+    fn of(source: &shape::Node, plan: LogicalPlan) -> Self {
+        let names = source.plan.schema().fields();
+        Self {
+            occurrences: source.changed_occurrences(),
+            columns: source.used.iter().map(|&place| names[place].name().clone()).collect(),
+            by_partition: delta::by_partition(source),
+            plan,
+        }
+    }
 }
 
 /// What finds the rows that a change adds to a query's result.

@@ -14,16 +14,16 @@
 use std::collections::BTreeSet;
 
 use datafusion::{
-    common::{
-        DFSchema, NullEquality, Result,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
+    common::{DFSchema, NullEquality, Result},
     logical_expr::{BinaryExpr, Distinct, Expr, Join, JoinType, LogicalPlan, Operator, Projection, lit},
 };
 
 use super::{
     Affected, MATCHING, Matched, Restricted,
-    columns::{On, column, distinct, filtered, is_over, null, padded, position, reads, renamed, union},
+    columns::{
+        On, column, distinct, filtered, is_over, null, numbered, padded, position, reads, renamed, replaced, spread,
+        union,
+    },
     sets::{KeySets, is_set},
     shape::{Node, kept_groups, partition_columns},
 };
@@ -184,17 +184,19 @@ impl<'a, 't> Restrict<'a, 't> {
         let left_leads = sides.left_may_lead && restricts(left, &of_left);
         let right_leads = !left_leads && sides.right_may_lead && restricts(right, &of_right);
         if left_leads {
-            let left_plan = self.node(left, of_left)?;
+            let mut left_plan = self.node(left, of_left)?;
             if !sides.linked(&of_right, false) {
-                of_right.extend(self.derived(&left_plan, &sides.pairs(false), right, join.null_equality)?);
+                let derived = self.kept(left, &mut left_plan, &sides.pairs(false), right, join.null_equality)?;
+                of_right.extend(derived);
             }
             let right_plan = self.node(right, of_right)?;
             return rejoined(node, left_plan, right_plan);
         }
         if right_leads {
-            let right_plan = self.node(right, of_right)?;
+            let mut right_plan = self.node(right, of_right)?;
             if !sides.linked(&of_left, true) {
-                of_left.extend(self.derived(&right_plan, &sides.pairs(true), left, join.null_equality)?);
+                let derived = self.kept(right, &mut right_plan, &sides.pairs(true), left, join.null_equality)?;
+                of_left.extend(derived);
             }
             let left_plan = self.node(left, of_left)?;
             return rejoined(node, left_plan, right_plan);
@@ -278,6 +280,27 @@ impl<'a, 't> Restrict<'a, 't> {
         let found = filtered(keys.clone(), terms.collect())?;
         let plan = distinct(LogicalPlan::Projection(Projection::try_new(kept, found.into())?));
         Ok(self.sets.add(plan))
+    }
+
+    /// The join columns of a restricted side, as a restriction of the other. The side's rows are kept, to be
+    /// read twice.
+    fn kept(
+        &mut self,
+        side: &Node,
+        restricted: &mut LogicalPlan,
+        pairs: &[(Expr, Expr)],
+        other: &Node,
+        nulls: NullEquality,
+    ) -> Result<Option<Restriction>> {
+        if !pairs.iter().any(|(_, theirs)| reaches(other, std::slice::from_ref(theirs))) {
+            return Ok(None);
+        }
+        if !is_set(restricted) {
+            let rows = Projection::try_new(numbered(restricted, &side.used), restricted.clone().into())?;
+            let rows = self.sets.add(LogicalPlan::Projection(rows));
+            *restricted = spread(self.sets.read(rows)?, &side.used, side.plan.schema())?;
+        }
+        self.derived(restricted, pairs, other, nulls)
     }
 
     /// The join columns of a restricted side, as a restriction of the other; none where that would
@@ -416,22 +439,6 @@ fn below(node: &Node, input: &Node, expr: &Expr) -> Option<Expr> {
         _ => None,
     }
     .filter(|expr| !reads(expr, input.plan.schema()).is_empty())
-}
-
-/// Puts expressions in the place of columns; none if one has no expression.
-fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> Option<Expr>) -> Option<Expr> {
-    let mut known = true;
-    let replaced = expr.clone().transform_up(|part| {
-        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
-        match schema.maybe_index_of_column(column).and_then(&with) {
-            Some(expr) => Ok(Transformed::yes(expr.unalias())),
-            None => {
-                known = false;
-                Ok(Transformed::no(part))
-            }
-        }
-    });
-    replaced.data().ok().filter(|_| known)
 }
 
 /// What may pass through a join.
@@ -613,6 +620,7 @@ fn is_keys(plan: &LogicalPlan) -> bool {
 /// Whether some table in it is matched with keys.
 fn is_restricted(plan: &LogicalPlan) -> bool {
     let here = match plan {
+        plan if is_set(plan) => true,
         LogicalPlan::Join(join) => join.join_type == JoinType::LeftSemi && is_keys(&join.right),
         LogicalPlan::TableScan(scan) => scan.table_name.table().starts_with(MATCHING),
         _ => false,

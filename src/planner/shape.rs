@@ -121,6 +121,15 @@ impl Node {
         scans
     }
 
+    /// The numbers of those that changed.
+    pub(super) fn changed_occurrences(&self) -> Vec<usize> {
+        let scans = self.scans();
+        std::iter::zip(self.occurrences.clone(), scans)
+            .filter(|(_, scan)| scan.changed)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
     /// Another join of the same tables.
     pub(super) fn as_join(&self, plan: LogicalPlan, left: &Self, right: &Self, derived: Vec<bool>) -> Self {
         Self { plan, inputs: vec![left.clone(), right.clone()], derived, ..self.clone() }

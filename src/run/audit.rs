@@ -3,8 +3,10 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use datafusion::{common::TableReference, prelude::SessionContext};
-use futures::{StreamExt as _, TryStreamExt as _};
+use datafusion::{
+    common::{TableReference, runtime::SpawnedTask},
+    prelude::SessionContext,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,16 +15,13 @@ use super::{
     following::{Failure, has_rows, not_worked_out},
 };
 use crate::{
-    engine::{self, Purpose},
+    engine::{self, JoinPreference, Purpose},
     error::{Error, Result},
     lake::{Candidate, EntityTotals, TableName},
     planner::{self, Strategy},
     project::Severity,
     quality::{self, Check},
 };
-
-/// Rules that are looked at at once.
-const AT_ONCE: usize = 2;
 
 /// What the audit found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -71,49 +70,39 @@ impl Audited {
 }
 
 impl Workshop<'_> {
-    /// Tests the rules on the candidate. Of those that held in the base, only such are tested in full
-    /// as the change may break: a rule's failing rows follow like a model's.
+    /// The rules that held in the base: only such of them are tested in full as the change may break.
+    pub(super) fn held<'r>(candidate: &Candidate, rules: &'r [Check]) -> Vec<&'r Check> {
+        let base = candidate.base().filter(|base| base.definitions.checks == quality::fingerprint(rules));
+        match base.and_then(|base| base.broken.as_ref()) {
+            Some(broken) => rules.iter().filter(|rule| !broken.contains(&rule.name)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether a rule that held still does. If there is a failing row among those that the change affects,
+    /// or they cannot be told, it may not.
+    pub(super) async fn still_holds(&self, candidate: &Candidate, rule: &Check) -> Result<bool> {
+        let started = Instant::now();
+        let holds = self.new_failures(candidate, rule).await? == Some(0);
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::debug!(rule = rule.name, holds, seconds, "looked for new failures");
+        Ok(holds)
+    }
+
+    /// Tests the rules in full on the candidate, but for those that are known to hold.
     pub(super) async fn test(
         &self,
         context: &SessionContext,
-        candidate: &Candidate,
         rules: &[Check],
+        holding: &BTreeSet<&str>,
     ) -> Result<Audited> {
-        let held = candidate.base().filter(|base| base.definitions.checks == quality::fingerprint(rules));
-        let broken: Option<&BTreeSet<String>> = held.and_then(|base| base.broken.as_ref());
-        let suspects = futures::stream::iter(rules).map(async |rule| {
-            let started = Instant::now();
-            let suspect = match broken {
-                Some(broken) if !broken.contains(&rule.name) => self.may_break(context, candidate, rule).await?,
-                _ => true,
-            };
-            tracing::debug!(
-                rule = rule.name,
-                suspect,
-                seconds = started.elapsed().as_secs_f64(),
-                "looked for new failures"
-            );
-            Ok::<_, Error>(suspect.then_some(rule))
-        });
-        let suspects: Vec<Option<&Check>> = suspects.buffered(AT_ONCE).try_collect().await?;
-        let failed = quality::audit(context, suspects.into_iter().flatten()).await?;
-        Ok(Audited { checks: rules.len(), failed })
-    }
-
-    /// Whether the change may break a rule that held: there is a failing row among those that the
-    /// change affects, or they cannot be told.
-    async fn may_break(&self, context: &SessionContext, candidate: &Candidate, rule: &Check) -> Result<bool> {
-        Ok(self.new_failures(context, candidate, rule).await?.is_none_or(|rows| rows > 0))
+        let others = rules.iter().filter(|rule| !holding.contains(rule.name.as_str()));
+        Ok(Audited { checks: rules.len(), failed: quality::audit(context, others).await? })
     }
 
     /// How many rows the candidate adds to those that break a rule; if some did before, perhaps more.
     /// None where that takes looking at all of them.
-    pub(super) async fn new_failures(
-        &self,
-        context: &SessionContext,
-        candidate: &Candidate,
-        rule: &Check,
-    ) -> Result<Option<u64>> {
+    pub(super) async fn new_failures(&self, candidate: &Candidate, rule: &Check) -> Result<Option<u64>> {
         let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
         let mut changed = inputs.iter().filter(|input| candidate.changed(input)).peekable();
         if changed.peek().is_none() {
@@ -122,7 +111,7 @@ impl Workshop<'_> {
         if changed.any(|input| !has_rows(candidate, input)) {
             return Ok(None);
         }
-        match self.failures_of_change(context, candidate, rule, &inputs).await {
+        match self.failures_of_change(candidate, rule, &inputs).await {
             Ok(rows) => Ok(Some(rows)),
             Err(Failure::Other(error)) => Err(error),
             Err(Failure::Memory(_) | Failure::Whole(_)) => Ok(None),
@@ -131,12 +120,12 @@ impl Workshop<'_> {
 
     async fn failures_of_change(
         &self,
-        context: &SessionContext,
         candidate: &Candidate,
         rule: &Check,
         inputs: &[TableName],
     ) -> Result<u64, Failure> {
         let failed = |e| not_worked_out(&e);
+        let context = &self.candidate_session(candidate, JoinPreference::Hash, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
         let tables = self.images(candidate, inputs).await?;
         let changed = |table: &TableReference| tables.changed(table);
@@ -156,7 +145,10 @@ impl Workshop<'_> {
         };
         let mut rows = 0;
         for found in found {
-            rows += quality::count_rows(context, found).await.map_err(failed)?;
+            let context = context.clone();
+            // Of its own, so that several rules are looked at at once.
+            let counted = SpawnedTask::spawn(async move { quality::count_rows(&context, found).await });
+            rows += counted.await.map_err(|e| Error::bug("a rule's task stopped").cause(e))?.map_err(failed)?;
         }
         Ok(rows)
     }

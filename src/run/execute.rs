@@ -1,6 +1,10 @@
 //! Executes a plan under the lease and publishes the candidate.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::{StreamExt, TryStreamExt};
@@ -67,6 +71,7 @@ pub async fn run(
     let (_, planned) = workshop.plan(options.rebuild).await?;
     if !planned.is_empty() {
         workshop.rehearse().await?;
+        tracing::debug!("the definitions work");
     }
     let mut report = RunReport {
         snapshot: None,
@@ -173,17 +178,24 @@ impl Workshop<'_> {
         let at_once = if options.rebuild || candidate.base().is_none() { 1 } else { AT_ONCE };
         let alone = vec![Vec::new(); plan.entities.len()];
         let done = in_order(&alone, at_once, |place| self.entity(candidate, &plan.entities[place], &totals, progress));
-        for done in done.await? {
+        let done = done.await?;
+        tracing::debug!("entities are clean");
+        for done in done {
             report.bytes_read += done.bytes_read;
             totals.insert(done.entity.clone(), done.totals.clone());
             report.entities.push(done);
         }
-        report.models = self.follow(candidate, &plan.models, at_once, progress).await?;
+        let rules = self.rules();
+        let held = Self::held(candidate, &rules);
+        let (models, holding) = self.follow(candidate, &plan.models, &held, at_once, progress).await?;
+        tracing::debug!("models are up to date");
+        report.models = models;
         for table in &plan.dropped {
             candidate.drop_table(table.clone());
             report.dropped.push(table.to_string());
         }
-        self.audit(candidate, &totals, report, progress).await?;
+        self.audit(candidate, &totals, (&rules, &holding), report, progress).await?;
+        tracing::debug!("the rules are tested");
         progress(Progress::Publish);
         report.bytes_written = candidate.bytes_added();
         let origin = if options.rebuild { Origin::Rebuild } else { Origin::Run };
@@ -197,22 +209,46 @@ impl Workshop<'_> {
         candidate.publish(lease, origin, contents).await
     }
 
-    /// Each model after those that it reads; several at once. The reports are in the plan's order.
-    async fn follow(
+    /// Each model, and each rule that held, after the models that it reads; several at once. Gives the
+    /// models' reports, in the plan's order, and the names of the rules that hold.
+    async fn follow<'r>(
         &self,
         candidate: &Candidate,
         models: &[ModelPlan],
+        held: &[&'r Check],
         at_once: usize,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Vec<ModelReport>> {
+    ) -> Result<(Vec<ModelReport>, BTreeSet<&'r str>)> {
+        enum Done<'r> {
+            Model(ModelReport),
+            Rule(&'r Check, bool),
+        }
         let made: BTreeMap<TableName, usize> =
             models.iter().enumerate().map(|(place, model)| (TableName::gold(&model.name), place)).collect();
-        let after = models.iter().map(|model| {
-            let inputs = &self.models.get(&model.name)?.inputs;
-            Ok(inputs.iter().filter_map(|input| made.get(&table_of(input)).copied()).collect())
+        let made_by = |inputs: &[gold::Relation]| -> Vec<usize> {
+            inputs.iter().filter_map(|input| made.get(&table_of(input)).copied()).collect()
+        };
+        let mut after = Vec::new();
+        for model in models {
+            after.push(made_by(&self.models.get(&model.name)?.inputs));
+        }
+        after.extend(held.iter().map(|rule| made_by(&rule.inputs)));
+        let done = in_order(&after, at_once, async |place| match models.get(place) {
+            Some(model) => self.follow_one(candidate, model, progress).await.map(Done::Model),
+            None => {
+                let rule = held[place - models.len()];
+                Ok(Done::Rule(rule, self.still_holds(candidate, rule).await?))
+            }
         });
-        let after = after.collect::<Result<Vec<_>>>()?;
-        in_order(&after, at_once, |place| self.follow_one(candidate, &models[place], progress)).await
+        let (mut reports, mut holding) = (Vec::new(), BTreeSet::new());
+        for done in done.await? {
+            match done {
+                Done::Model(report) => reports.push(report),
+                Done::Rule(rule, true) => drop(holding.insert(rule.name.as_str())),
+                Done::Rule(_, false) => {}
+            }
+        }
+        Ok((reports, holding))
     }
 
     async fn follow_one(
@@ -273,6 +309,7 @@ impl Workshop<'_> {
         &self,
         candidate: &Candidate,
         totals: &BTreeMap<String, EntityTotals>,
+        (rules, holding): (&[Check], &BTreeSet<&str>),
         report: &mut RunReport,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<()> {
@@ -283,13 +320,12 @@ impl Workshop<'_> {
             let totals = totals.get(entity.as_str()).cloned().unwrap_or_default();
             audit::account(entity.as_str(), &totals, current, quarantined)?;
         }
-        let rules = self.rules();
         progress(Progress::Audit { rules: rules.len() });
         let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
-        report.audit = self.test(&context, candidate, &rules).await?;
+        report.audit = self.test(&context, rules, holding).await?;
         let waiting = report.entities.iter_mut().map(|entity| async {
             if let Some(rows) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
-                entity.waiting = match self.new_failures(&context, candidate, &rows).await? {
+                entity.waiting = match self.new_failures(candidate, &rows).await? {
                     Some(new) => Some(new),
                     None => {
                         let all = engine::plan(&context, &rows.sql, Purpose::Model).await?;
@@ -337,9 +373,7 @@ impl Workshop<'_> {
     }
 
     pub(super) fn register(&self, context: &SessionContext, table: &TableName, files: TableFiles) -> Result<()> {
-        let provider = LakeTable::new(self.lake, self.lake.table_folder(table), files)
-            .map_err(engine_error)?
-            .with_keys(&self.keys(table));
+        let provider = self.lake_table(table, files)?;
         let schema = match table.zone {
             Zone::Staging => crate::engine::STAGING,
             Zone::Gold => crate::engine::GOLD,
@@ -347,6 +381,12 @@ impl Workshop<'_> {
         let name = TableReference::partial(schema, table.name.as_str());
         context.register_table(name, Arc::new(provider)).map_err(engine_error)?;
         Ok(())
+    }
+
+    /// A table's files as a DataFusion table, which tells the keys that the table has.
+    pub(super) fn lake_table(&self, table: &TableName, files: TableFiles) -> Result<LakeTable> {
+        let provider = LakeTable::new(self.lake, self.lake.table_folder(table), files).map_err(engine_error)?;
+        Ok(provider.with_keys(&self.keys(table)))
     }
 
     /// Collects garbage once enough snapshots have expired to be worth a sweep.

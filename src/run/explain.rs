@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
     common::{Result as PlanResult, TableReference, tree_node::TreeNodeRecursion},
     datasource::{MemTable, provider_as_source},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
 };
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     gold::{self, Model},
     lake::SnapshotId,
-    planner::{self, Image, Incremental, Strategy, Tables, Why},
+    planner::{self, ByDifference, Image, Incremental, Strategy, Tables, Why},
 };
 
 /// How a model follows.
@@ -42,6 +42,9 @@ pub enum Explained {
         /// The rebuild key.
         key: Vec<String>,
         why: String,
+        /// Where current rows plus what groups gained, minus what they lost, are the fresh ones: how that is told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by_difference: Option<String>,
         /// The tables that fresh rows are computed from, as often as the model reads them.
         reads: Vec<Read>,
     },
@@ -98,7 +101,7 @@ impl Workshop<'_> {
         let model = self.models.get(model)?;
         let context = self.rehearse().await?;
         let planned = gold::plan(&context, model).await?;
-        let tables = Nothing::of(&planned.plan);
+        let tables = Nothing::of(&planned.plan, &planned.schema);
         let inputs: Vec<String> = tables.schemas.keys().cloned().collect();
         let place = |column: &String| planned.schema.index_of(column).ok();
         let tested: Vec<Vec<usize>> =
@@ -160,6 +163,13 @@ fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained
         Why::All => "they are all columns that read no aggregate and no window",
         Why::Any => "of the columns that read no aggregate and no window it restricts most",
     };
+    let (wanted, by_difference) = match &plan.by_difference {
+        None => (plan.affected_keys, None),
+        Some(ByDifference::Rows) => (plan.affected_keys, Some("the rows that changed".to_owned())),
+        Some(ByDifference::Keys { columns, touched }) => {
+            (*touched, Some(format!("rows with an affected {}", columns.join(", "))))
+        }
+    };
     let reads = plan.occurrences.iter().map(|occurrence| {
         let table = name_of(&occurrence.table);
         let column = |place: usize| tables.schemas.get(&table).map(|schema| schema.field(place).name().clone());
@@ -168,25 +178,31 @@ fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained
             let columns = restricted.columns.iter();
             let columns =
                 columns.map(|(place, _)| place.and_then(column).unwrap_or_else(|| "an expression".into())).collect();
-            let lookup = Lookup { columns, affected_keys: restricted.key_set == plan.affected_keys };
+            let lookup = Lookup { columns, affected_keys: restricted.key_set == wanted };
             if !by.contains(&lookup) {
                 by.push(lookup);
             }
         }
         Read { table, by }
     });
+    let reads = match plan.by_difference {
+        Some(ByDifference::Rows) => Vec::new(),
+        _ => reads.collect(),
+    };
     let key = plan.key.iter().map(|&place| schema.field(place).name().clone()).collect();
-    Explained::Incremental { key, why: why.to_owned(), reads: reads.collect() }
+    Explained::Incremental { key, why: why.to_owned(), by_difference, reads }
 }
 
 /// Change sets and key sets without rows.
 struct Nothing {
     /// By table, as it is scanned.
     schemas: BTreeMap<String, SchemaRef>,
+    /// The model's.
+    own: SchemaRef,
 }
 
 impl Nothing {
-    fn of(plan: &LogicalPlan) -> Self {
+    fn of(plan: &LogicalPlan, own: &SchemaRef) -> Self {
         let mut schemas = BTreeMap::new();
         // Nothing fails here: the closure does not.
         let _ = plan.apply_with_subqueries(|node| {
@@ -195,7 +211,7 @@ impl Nothing {
             }
             Ok(TreeNodeRecursion::Continue)
         });
-        Self { schemas }
+        Self { schemas, own: Arc::clone(own) }
     }
 }
 
@@ -211,6 +227,18 @@ impl Tables for Nothing {
             Some(schema) => nothing(format!("{image:?} {name}"), Arc::clone(schema)),
             None => datafusion::common::plan_err!("{name} is no input"),
         }
+    }
+
+    fn before(&self, scan: &TableScan) -> PlanResult<Option<LogicalPlan>> {
+        let name = format!("{} before", name_of(&scan.table_name));
+        let table = Arc::new(MemTable::try_new(scan.source.schema(), vec![Vec::new()])?);
+        let scan =
+            LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(table), scan.projection.clone())?;
+        scan.build().map(Some)
+    }
+
+    fn current(&self) -> PlanResult<Option<LogicalPlan>> {
+        nothing("current".into(), Arc::clone(&self.own)).map(Some)
     }
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {

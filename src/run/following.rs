@@ -20,7 +20,7 @@ use arrow::{
 };
 use datafusion::{
     catalog::TableProvider,
-    common::{DataFusionError, Result as PlanResult, TableReference},
+    common::{DataFusionError, Result as PlanResult, TableReference, runtime::SpawnedTask},
     datasource::{MemTable, provider_as_source, source_as_provider},
     logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
     prelude::SessionContext,
@@ -106,17 +106,16 @@ impl Workshop<'_> {
             let failed = |e: DataFusionError| {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
-            let keys = context.execute_logical_plan(set.plan.clone()).await.map_err(failed)?;
-            let mut keys = keys.execute_stream().await.map_err(failed)?;
-            let (mut batches, mut count) = (Vec::new(), 0);
-            while let Some(batch) = keys.try_next().await.map_err(failed)? {
-                count += batch.num_rows();
-                bytes += content_bytes(&batch);
-                if bytes > most_bytes {
-                    return Err(Failure::Whole("the change is too large to be followed in memory".into()));
-                }
-                batches.push(batch);
-            }
+            let room = most_bytes - bytes;
+            let (context, plan) = (context.clone(), set.plan.clone());
+            // Of its own, so that sets of several models are made at once.
+            let made_now = SpawnedTask::spawn(async move { rows_of(&context, plan, room).await });
+            let made_now = made_now.await.map_err(|e| Error::bug("a key set's task stopped").cause(e))?;
+            let Some(batches) = made_now.map_err(failed)? else {
+                return Err(Failure::Whole("the change is too large to be followed in memory".into()));
+            };
+            bytes += batches.iter().map(content_bytes).sum::<usize>();
+            let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(set = set.number, rows = count, seconds, "key set");
             tracing::trace!(set = set.number, plan = %set.plan.display_indent(), "its plan");
@@ -128,16 +127,19 @@ impl Workshop<'_> {
 
     /// The change sets of the inputs that changed.
     pub(super) async fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
-        let mut found = BTreeMap::new();
+        let (mut images, mut before_all) = (BTreeMap::new(), BTreeMap::new());
         for input in inputs {
             let Some(change) = candidate.change(input) else { continue };
             let ChangeSet::Rows { before, after } = &change.changes else { continue };
             for (image, files) in [(Image::Before, before), (Image::After, after)] {
                 let provider = self.image(candidate, &change.schema, files).await?;
-                found.insert((input.to_string(), image), provider);
+                images.insert((input.to_string(), image), provider);
+            }
+            if let Some(files) = candidate.base_files(input).await?.filter(|files| files.schema == change.schema) {
+                before_all.insert(input.to_string(), self.lake_table(input, files)?);
             }
         }
-        Ok(RunTables { images: found, found: Arc::default(), keys: Mutex::default() })
+        Ok(RunTables { images, before: before_all, current: None, found: Arc::default(), keys: Mutex::default() })
     }
 
     /// One side of a change set: many will look at it, so that a small one is read once.
@@ -164,6 +166,20 @@ impl Workshop<'_> {
     }
 }
 
+/// A plan's rows; none if they take more than so many bytes.
+async fn rows_of(context: &SessionContext, plan: LogicalPlan, most: usize) -> PlanResult<Option<Vec<RecordBatch>>> {
+    let mut rows = context.execute_logical_plan(plan).await?.execute_stream().await?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.try_next().await? {
+        bytes += content_bytes(&batch);
+        if bytes > most {
+            return Ok(None);
+        }
+        batches.push(batch);
+    }
+    Ok(Some(batches))
+}
+
 /// Whether it is known which rows of a changed table went and came.
 pub(super) fn has_rows(candidate: &Candidate, table: &TableName) -> bool {
     candidate.change(table).is_some_and(|change| matches!(change.changes, ChangeSet::Rows { .. }))
@@ -172,6 +188,10 @@ pub(super) fn has_rows(candidate: &Candidate, table: &TableName) -> bool {
 /// What the planner's plans read beside the model's own tables.
 pub(super) struct RunTables {
     images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
+    /// The changed tables as they were.
+    before: BTreeMap<String, LakeTable>,
+    /// The model's own table.
+    current: Option<LakeTable>,
     /// Rows that were found in tables.
     found: Arc<AtomicU64>,
     keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
@@ -183,6 +203,11 @@ pub(super) fn name_of(table: &TableReference) -> String {
 }
 
 impl RunTables {
+    /// With the rows that the model has before it follows.
+    pub(super) fn with_current(self, current: LakeTable) -> Self {
+        Self { current: Some(current), ..self }
+    }
+
     pub(super) fn rows_read(&self) -> u64 {
         self.found.load(Ordering::Relaxed)
     }
@@ -248,6 +273,17 @@ impl Tables for RunTables {
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
         scan(format!("keys {number}"), self.set(number, plan)?)
+    }
+
+    fn before(&self, scan: &TableScan) -> PlanResult<Option<LogicalPlan>> {
+        let name = name_of(&scan.table_name);
+        let table = self.before.get(&name).cloned();
+        table.map(|table| scan_like(format!("{name} before"), Arc::new(table), scan)).transpose()
+    }
+
+    fn current(&self) -> PlanResult<Option<LogicalPlan>> {
+        let table = self.current.clone();
+        table.map(|table| self::scan("current".into(), Arc::new(table))).transpose()
     }
 
     fn matching(&self, scan: &TableScan, by: &Matched<'_>) -> PlanResult<Option<LogicalPlan>> {

@@ -129,7 +129,8 @@ impl Workshop<'_> {
             let (computed, gone, came) = found;
             return Ok((Followed::Compared { why: why.to_owned(), computed, gone, came }, change));
         }
-        let tables = self.images(candidate, inputs).await?;
+        let current = self.lake_table(&TableName::gold(&model.name), base.clone())?;
+        let tables = self.images(candidate, inputs).await?.with_current(current);
         let changed = |table: &TableReference| tables.changed(table);
         let place = |column: &String| planned.schema.index_of(column).ok();
         let tested = model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect());

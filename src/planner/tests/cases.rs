@@ -36,6 +36,8 @@ pub(super) struct Counts {
     pub(super) all: usize,
     /// Those that had to be left alone, being of another world than all that changed.
     pub(super) left_alone: usize,
+    /// How often groups were kept by difference.
+    pub(super) by_difference: usize,
 }
 
 impl Counts {
@@ -44,6 +46,7 @@ impl Counts {
         self.changed += more.changed;
         self.all += more.all;
         self.left_alone += more.left_alone;
+        self.by_difference += more.by_difference;
     }
 }
 
@@ -78,18 +81,32 @@ pub(super) async fn follow(
     tables: &[Vec<Row>; 3],
     batches: &[Batch],
 ) -> Result<Vec<Outcome>, String> {
+    let (mut shaped, mut queries) = (Vec::new(), Vec::<Query>::new());
+    for model in models {
+        let query = query(model, &queries);
+        queries.push(query.clone());
+        shaped.push((query, model.shapes()));
+    }
+    follow_queries(shaped, tested, tables, batches).await
+}
+
+/// The same for queries, each with the shapes in it.
+pub(super) async fn follow_queries(
+    models: Vec<(Query, Vec<&'static str>)>,
+    tested: &[Vec<u8>],
+    tables: &[Vec<Row>; 3],
+    batches: &[Batch],
+) -> Result<Vec<Outcome>, String> {
     let session = Session::new();
     let mut database = Database::new(tables);
     session.register_database(&database);
-    let (mut followed, mut queries) = (Vec::<Followed>::new(), Vec::<Query>::new());
-    for (number, model) in models.iter().enumerate() {
-        let query = query(model, &queries);
+    let mut followed = Vec::<Followed>::new();
+    for (number, (query, shapes)) in models.into_iter().enumerate() {
         let plan = session.plan(&query.sql).await?;
         let rows = session.rows(&plan).await?;
         let name = format!("m{number}");
         session.register("gold", &name, table_of(rows.clone(), unique_key(&plan)));
-        queries.push(query.clone());
-        followed.push(Followed { shapes: model.shapes(), query, name, rows });
+        followed.push(Followed { shapes, query, name, rows });
     }
     let mut outcomes = Vec::new();
     for batch in batches {
@@ -98,15 +115,19 @@ pub(super) async fn follow(
         session.register_database(&database);
         let worlds = database.worlds_since(&then);
         let mut differences: BTreeMap<String, Difference> = BTreeMap::new();
+        let mut before: BTreeMap<String, RecordBatch> = BTreeMap::new();
         for (number, name) in TABLES.iter().enumerate() {
             differences.insert((*name).into(), database.since(&then, number));
+            before.insert((*name).into(), then.rows(number));
         }
         for model in &mut followed {
             let plan = session.plan(&model.query.sql).await?;
             let full = session.rows(&plan).await?;
-            let outcome = step(&session, model, &plan, tested, differences.clone(), &full, &worlds).await;
+            let tables = InMemory::new(differences.clone()).since(before.clone(), model.rows.clone());
+            let outcome = step(&session, model, &plan, tested, tables, &full, &worlds).await;
             outcomes.push(outcome.map_err(|difference| format!("{}: {}\n{difference}", model.name, model.query.sql))?);
             differences.insert(model.name.clone(), Difference::between(&model.rows, &full));
+            before.insert(model.name.clone(), model.rows.clone());
             session.register("gold", &model.name, table_of(full.clone(), unique_key(&plan)));
             model.rows = full;
         }
@@ -119,11 +140,10 @@ async fn step(
     model: &Followed,
     plan: &LogicalPlan,
     tested: &[Vec<u8>],
-    differences: BTreeMap<String, Difference>,
+    tables: InMemory,
     full: &RecordBatch,
     worlds: &BTreeSet<u8>,
 ) -> Result<Outcome, String> {
-    let tables = InMemory::new(differences);
     if !reads_changed(plan, &tables) {
         return Ok(Outcome::Untouched);
     }
@@ -165,6 +185,7 @@ async fn step(
         changed: changed.len(),
         all: all.len(),
         left_alone: all.iter().filter(elsewhere).count(),
+        by_difference: usize::from(incremental.by_difference.is_some()),
     }))
 }
 

@@ -14,7 +14,7 @@ use datafusion::{
     },
     common::{Constraint, Constraints, DFSchema, Result as PlanResult, TableReference},
     datasource::{MemTable, TableProvider, provider_as_source},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
     prelude::SessionContext,
 };
 
@@ -276,12 +276,20 @@ fn as_schema(rows: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
 /// Images and key sets as tables in memory. Key sets are filled when they are made.
 pub(super) struct InMemory {
     differences: BTreeMap<String, Difference>,
+    /// The tables as they were, by name; the model's own rows among them under no name.
+    then: BTreeMap<String, RecordBatch>,
     keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
 }
 
 impl InMemory {
     pub(super) fn new(differences: BTreeMap<String, Difference>) -> Self {
-        Self { differences, keys: Mutex::default() }
+        Self { differences, then: BTreeMap::new(), keys: Mutex::default() }
+    }
+
+    /// With the tables as they were, and the model's own rows.
+    pub(super) fn since(self, mut then: BTreeMap<String, RecordBatch>, current: RecordBatch) -> Self {
+        then.insert(String::new(), current);
+        Self { then, ..self }
     }
 
     pub(super) fn changed(&self, table: &TableReference) -> bool {
@@ -302,6 +310,18 @@ impl Tables for InMemory {
             Image::After => &difference.after,
         };
         scan(&format!("{image:?}_{}", table.table()).to_lowercase(), &table_of(rows.clone(), None))
+    }
+
+    fn before(&self, like: &TableScan) -> PlanResult<Option<LogicalPlan>> {
+        let Some(rows) = self.then.get(like.table_name.table()) else { return Ok(None) };
+        let source = provider_as_source(table_of(rows.clone(), None));
+        let name = TableReference::bare(format!("then_{}", like.table_name.table()));
+        LogicalPlanBuilder::scan(name, source, like.projection.clone())?.build().map(Some)
+    }
+
+    fn current(&self) -> PlanResult<Option<LogicalPlan>> {
+        let Some(rows) = self.then.get("") else { return Ok(None) };
+        scan("current", &table_of(rows.clone(), None)).map(Some)
     }
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {

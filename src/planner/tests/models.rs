@@ -187,6 +187,14 @@ pub(super) fn model() -> impl Strategy<Value = Relation> {
     relation(5, 10)
 }
 
+/// A model that is one aggregate of counts and sums.
+pub(super) fn coarse() -> impl Strategy<Value = Relation> {
+    let kept = prop_oneof![Just(0_u8), Just(1), Just(1), Just(3), Just(6), Just(10)];
+    let aggregates = prop::collection::vec((kept, any::<u8>()), 1..4);
+    (relation(3, 6), prop::collection::vec(any::<u8>(), 1..3), aggregates)
+        .prop_map(|(of, by, aggregates)| Relation::Group { of: Box::new(of), by, sets: None, aggregates, having: None })
+}
+
 /// A query of the kind that finds rows which break a rule: hardly anything in it looks at several rows.
 pub(super) fn rule() -> impl Strategy<Value = Relation> {
     table().prop_recursive(4, 6, 2, move |inner| {

@@ -45,6 +45,11 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// One that somebody wrote: rows of it may meet as they like, and it has a key.
+    pub(super) fn written(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), columns: vec![Fact::of(Type::Number)], mixed: true }
+    }
+
     /// The column that a number means, of a type.
     fn column(&self, meant: u8, wanted: Type) -> Option<usize> {
         let fit: Vec<usize> = (0..self.columns.len()).filter(|place| self.columns[*place].kind == wanted).collect();

@@ -1,0 +1,490 @@
+//! Aggregates maintained by difference: what groups gain and lose is added to what they have.
+//!
+//! A coarse model has few groups, and nearly every change touches many of them: all their rows would be read
+//! for a handful that changed. So where a model is one aggregate, of which every value can be read off the
+//! model's rows, the rows below it that a change affects are computed as they were and as they are, both
+//! are aggregated, and the current rows plus the one and minus the other are the fresh rows.
+//!
+//! Counts, sums of exact numbers and one COUNT(DISTINCT) go this way. Of the latter all rows with a touched
+//! value are computed, so that each side counts it once for each group that has it.
+//!
+//! What the current rows do not tell: how many rows a group has of which none is counted, and how many values
+//! a sum has that comes to be zero. Groups in such a state are computed from all their rows.
+
+use std::collections::BTreeSet;
+
+use datafusion::{
+    arrow::datatypes::DataType,
+    common::{
+        NullEquality, Result, ScalarValue, TableReference,
+        tree_node::{Transformed, TransformedResult, TreeNode},
+    },
+    functions_aggregate::expr_fn::{count, sum},
+    logical_expr::{
+        Aggregate, BinaryExpr, Expr, ExprSchemable as _, JoinType, LogicalPlan, Operator, Projection, Union, cast,
+        expr::AggregateFunction, lit, utils::split_conjunction, when,
+    },
+};
+
+use super::{
+    Affected, ByDifference, Matched, Planned, Tables,
+    columns::{On, as_columns, column, filtered, position, renamed, replaced, unaliased, union},
+    delta::{is_exact, pair},
+    key,
+    restrict::{self, FreshRows, reached},
+    sets::KeySets,
+    shape::Node,
+};
+
+use crate::gold::unique_keys;
+
+/// The plan by difference, if the model's rows tell enough, and no more is read than by groups, which
+/// `grouped` are.
+pub(super) fn plan(
+    root: &Node,
+    grouped: &[usize],
+    changed: &dyn Fn(&TableReference) -> bool,
+    sets: &mut KeySets<'_>,
+) -> Result<Option<Planned>> {
+    let Some(current) = sets.tables.current()? else { return Ok(None) };
+    let Some(top) = Top::of(root)? else { return Ok(None) };
+    let Some(sides) = Sides::of(&top, reached(root, grouped), changed, sets)? else { return Ok(None) };
+    let difference = sets.add(top.difference(sides.before, sides.after)?);
+    let affected_keys = sets.add(top.keys(sets.read(difference)?)?);
+    let current = top.current(current, affected_keys, sets)?;
+    let sum = sets.add(top.sum(sets.read(difference)?, current)?);
+    let of = |status: Status| -> Result<LogicalPlan> {
+        let rows = sets.read(sum)?;
+        let is = column(rows.schema(), top.aggregate.schema.fields().len()).eq(lit(status as i32));
+        filtered(rows, vec![is])
+    };
+    let sure = of(Status::There)?;
+    let values = (0..top.aggregate.schema.fields().len()).map(|place| column(sure.schema(), place)).collect();
+    let sure = as_columns(sure, values, &top.aggregate.schema)?;
+    let sure = as_columns(sure, top.outputs.clone(), root.plan.schema())?;
+    let unsure = sets.add(top.keys(of(Status::Unknown)?)?);
+    let unsure = restrict::fresh_rows(root, &top.key, unsure, sets)?;
+    let fresh = union(vec![sure, unsure.fresh], root.plan.schema())?;
+    Ok(Some(Planned {
+        key: top.key,
+        by_difference: Some(sides.told_by),
+        affected: sides.affected,
+        affected_keys,
+        fresh: FreshRows { fresh, restricted_by: sides.restricted_by },
+    }))
+}
+
+/// Rows below an aggregate as they were and as they are, all that differ among them.
+struct Sides {
+    before: LogicalPlan,
+    after: LogicalPlan,
+    told_by: ByDifference,
+    affected: Vec<Affected>,
+    restricted_by: Vec<Vec<super::Restricted>>,
+}
+
+impl Sides {
+    /// None where keys below the aggregate do not reach the tables that its groups reach.
+    fn of(
+        top: &Top<'_>,
+        reached_by_groups: BTreeSet<usize>,
+        changed: &dyn Fn(&TableReference) -> bool,
+        sets: &mut KeySets<'_>,
+    ) -> Result<Option<Self>> {
+        let plan = top.aggregate.input.as_ref();
+        let Ok(rows) = Node::root(plan, changed)? else { return Ok(None) };
+        if is_exact(&rows) && top.distinct.is_none() {
+            let [before, after] = pair(&rows, sets)?;
+            let affected = vec![Affected::of(&rows, plan.clone())];
+            let restricted_by = vec![Vec::new(); rows.occurrences.len()];
+            return Ok(Some(Self { before, after, told_by: ByDifference::Rows, affected, restricted_by }));
+        }
+        let key = match top.distinct {
+            Some(place) if rows.derived[place] => return Ok(None),
+            Some(place) => vec![place],
+            None => match key::choose(&rows, &[]) {
+                Ok((key, _)) => key,
+                Err(_) => return Ok(None),
+            },
+        };
+        if !reached(&rows, &key).is_superset(&reached_by_groups) {
+            return Ok(None);
+        }
+        let Some(then) = as_it_was(plan, changed, sets.tables)? else { return Ok(None) };
+        let Ok(then) = Node::root(&then, &|_| true)? else { return Ok(None) };
+        let Ok(affected) = super::affected(plan, &rows, &key, changed, sets)? else { return Ok(None) };
+        let touched = sets.add(restrict::keys_of(&rows, &key, &affected)?);
+        let now = restrict::fresh_rows(&rows, &key, touched, sets)?;
+        let then = restrict::fresh_rows(&then, &key, touched, sets)?;
+        let columns = key.iter().map(|&place| plan.schema().field(place).name().clone()).collect();
+        Ok(Some(Self {
+            before: then.fresh,
+            after: now.fresh,
+            told_by: ByDifference::Keys { columns, touched },
+            affected,
+            restricted_by: now.restricted_by,
+        }))
+    }
+}
+
+/// What is known of a group after a change.
+#[derive(Debug, Clone, Copy)]
+enum Status {
+    Gone,
+    There,
+    Unknown,
+}
+
+/// One value of an aggregate.
+struct Value {
+    /// The place of the model's column that tells it.
+    told_by: usize,
+    kind: Kind,
+    data_type: DataType,
+}
+
+enum Kind {
+    /// Of rows, or of some of them: without any the group may be there all the same.
+    Count { of_all: bool },
+    /// With the values that it adds, if some may be NULL.
+    Sum { values: Option<Expr> },
+}
+
+/// A model that is one aggregate, some of its columns computed from the aggregate's.
+struct Top<'a> {
+    aggregate: &'a Aggregate,
+    /// The model's columns, over the aggregate's.
+    outputs: Vec<Expr>,
+    /// K, in ascending order.
+    key: Vec<usize>,
+    /// By column of K, the group that it is.
+    groups: Vec<usize>,
+    values: Vec<Value>,
+    /// The column below that COUNT(DISTINCT) counts.
+    distinct: Option<usize>,
+}
+
+impl<'a> Top<'a> {
+    fn of(root: &'a Node) -> Result<Option<Self>> {
+        let schema = root.plan.schema();
+        let mut outputs: Vec<Expr> = (0..schema.fields().len()).map(|place| column(schema, place)).collect();
+        let mut node = root;
+        let aggregate = loop {
+            let through: Vec<Option<Expr>> = match (&node.plan, node.inputs.as_slice()) {
+                (LogicalPlan::Projection(projection), [_]) => {
+                    let at = |place: usize| Some(projection.expr[place].clone());
+                    outputs.iter().map(|expr| replaced(expr, node.plan.schema(), at)).collect()
+                }
+                (LogicalPlan::SubqueryAlias(alias), [_]) => {
+                    let at = |place: usize| Some(column(alias.input.schema(), place));
+                    outputs.iter().map(|expr| replaced(expr, node.plan.schema(), at)).collect()
+                }
+                (LogicalPlan::Aggregate(aggregate), [_]) => break aggregate,
+                _ => return Ok(None),
+            };
+            let Some(through) = through.into_iter().collect() else { return Ok(None) };
+            (outputs, node) = (through, &node.inputs[0]);
+        };
+        let plain = aggregate.group_expr.iter().all(|expr| !matches!(expr, Expr::GroupingSet(_)));
+        if !plain || aggregate.group_expr.is_empty() {
+            return Ok(None);
+        }
+        Self::told(root, node, aggregate, outputs)
+    }
+
+    /// Finds which of the model's columns tells what.
+    fn told(root: &Node, node: &Node, aggregate: &'a Aggregate, outputs: Vec<Expr>) -> Result<Option<Self>> {
+        let schema = &aggregate.schema;
+        let width = aggregate.group_expr.len();
+        let mut key = Vec::new();
+        for group in 0..width {
+            let shown = |expr: &Expr| position(expr, schema) == Some(group);
+            match outputs.iter().position(shown) {
+                Some(place) if !node.derived[group] && !root.derived[place] => key.push((place, group)),
+                _ => return Ok(None),
+            }
+        }
+        key.sort_unstable();
+        let (mut values, mut distinct) = (Vec::new(), None);
+        for (number, expr) in aggregate.aggr_expr.iter().enumerate() {
+            let Expr::AggregateFunction(function) = unaliased(expr) else { return Ok(None) };
+            let data_type = schema.field(width + number).data_type().clone();
+            let below = &node.inputs[0];
+            let Some(kind) = kind(function, below, &data_type, &mut distinct)? else { return Ok(None) };
+            let mut telling = outputs.iter().enumerate().filter(|(_, expr)| tells(expr, width + number, aggregate));
+            let Some((told_by, _)) = telling.next() else { return Ok(None) };
+            values.push(Value { told_by, kind, data_type });
+        }
+        let (key, groups) = key.into_iter().unzip();
+        Ok(Some(Self { aggregate, outputs, key, groups, values, distinct }))
+    }
+
+    /// Sums with NULL among what they add have the number of others beside them.
+    fn known(&self) -> impl Iterator<Item = &Expr> {
+        self.values.iter().filter_map(|value| match &value.kind {
+            Kind::Sum { values } => values.as_ref(),
+            Kind::Count { .. } => None,
+        })
+    }
+
+    /// The groups whose values differ, with the difference: the groups, the values, the number of rows, and
+    /// that of the known values of sums.
+    fn difference(&self, before: LogicalPlan, after: LogicalPlan) -> Result<LogicalPlan> {
+        let width = self.aggregate.group_expr.len();
+        let known = self.known().count();
+        let types: Vec<DataType> = self
+            .values
+            .iter()
+            .map(|value| value.data_type.clone())
+            .chain(std::iter::repeat_n(DataType::Int64, 1 + known))
+            .collect();
+        let side = |rows: LogicalPlan, taken: bool| -> Result<LogicalPlan> {
+            let rows = renamed(rows, self.aggregate.input.schema())?;
+            let hidden = self.known().enumerate();
+            let hidden = hidden.map(|(place, expr)| count(expr.clone()).alias(format!("__known_{place}")));
+            let values = self.aggregate.aggr_expr.iter().cloned();
+            let values = values.chain([count(lit(1_i64)).alias("__rows")]).chain(hidden).collect();
+            let grouped = Aggregate::try_new(rows.into(), self.aggregate.group_expr.clone(), values)?;
+            let schema = &grouped.schema;
+            let groups = (0..width).map(|place| Ok(column(schema, place).alias(format!("u{place}"))));
+            let values = types.iter().enumerate().map(|(place, data_type)| {
+                let value = or_zero(column(schema, width + place), data_type)?;
+                let value = if taken { Expr::Negative(Box::new(value)) } else { value };
+                Ok(cast(value, data_type.clone()).alias(format!("u{}", width + place)))
+            });
+            let exprs = groups.chain(values).collect::<Result<_>>()?;
+            Ok(LogicalPlan::Projection(Projection::try_new(exprs, LogicalPlan::Aggregate(grouped).into())?))
+        };
+        let sides = vec![side(before, true)?.into(), side(after, false)?.into()];
+        let both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
+        let groups = (0..width).map(|place| column(both.schema(), place)).collect();
+        let sums = (width..width + types.len()).map(|place| sum(column(both.schema(), place)));
+        let sums = sums.enumerate().map(|(place, sum)| sum.alias(format!("s{place}"))).collect();
+        let net = LogicalPlan::Aggregate(Aggregate::try_new(both.into(), groups, sums)?);
+        let mut differs = lit(false);
+        let mut exprs: Vec<Expr> = (0..width).map(|place| column(net.schema(), place)).collect();
+        for (place, data_type) in types.iter().enumerate() {
+            let value = cast(column(net.schema(), width + place), data_type.clone());
+            differs = differs.or(value.clone().not_eq(zero(data_type)?));
+            exprs.push(value.alias(format!("d{place}")));
+        }
+        let net = filtered(net, vec![differs])?;
+        Ok(LogicalPlan::Projection(Projection::try_new(exprs, net.into())?))
+    }
+
+    /// The columns of K of rows that begin with the groups.
+    fn keys(&self, rows: LogicalPlan) -> Result<LogicalPlan> {
+        let keys = self.groups.iter().enumerate();
+        let keys = keys.map(|(place, &group)| column(rows.schema(), group).alias(format!("k{place}"))).collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(keys, rows.into())?))
+    }
+
+    /// The model's current rows of some keys: the groups, and the values that they tell.
+    fn current(&self, rows: LogicalPlan, keys: usize, sets: &KeySets<'_>) -> Result<LogicalPlan> {
+        let found = match &rows {
+            LogicalPlan::TableScan(scan) => {
+                let columns = self.key.iter().enumerate().map(|(place, &column)| (column, place)).collect();
+                let by = Matched { set: sets.get(keys), columns, nulls: NullEquality::NullEqualsNull };
+                sets.tables.matching(scan, &by)?
+            }
+            _ => None,
+        };
+        let rows = found.unwrap_or(rows);
+        let mut groups: Vec<(usize, usize)> =
+            std::iter::zip(&self.groups, &self.key).map(|(&group, &place)| (group, place)).collect();
+        groups.sort_unstable();
+        let schema = &self.aggregate.schema;
+        let groups = groups.into_iter();
+        let groups =
+            groups.map(|(group, place)| cast(column(rows.schema(), place), schema.field(group).data_type().clone()));
+        let values = self.values.iter();
+        let values = values.map(|value| cast(column(rows.schema(), value.told_by), value.data_type.clone()));
+        let exprs = groups.chain(values).chain([lit(true)]).enumerate();
+        let exprs = exprs.map(|(place, expr)| expr.alias_qualified(Some("__current"), format!("c{place}"))).collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(exprs, rows.into())?))
+    }
+
+    /// The groups that differ, with what their values come to, and what is known of them.
+    fn sum(&self, difference: LogicalPlan, current: LogicalPlan) -> Result<LogicalPlan> {
+        let width = self.aggregate.group_expr.len();
+        let count = self.values.len();
+        let groups = |plan: &LogicalPlan| (0..width).map(|place| column(plan.schema(), place)).collect::<Vec<_>>();
+        let (ours, theirs) = (groups(&difference), groups(&current));
+        let by = |place: usize| column(difference.schema(), width + place);
+        let has = |place: usize| column(current.schema(), width + place);
+        let rows = by(count);
+        let (mut counted, mut none_counted, mut unknown) = (lit(false), lit(false), lit(false));
+        let (mut exprs, mut known) = (ours.clone(), count + 1..);
+        for (place, Value { kind, data_type, .. }) in self.values.iter().enumerate() {
+            let zero = zero(data_type)?;
+            let sum = cast(or_zero(has(place), data_type)? + by(place), data_type.clone());
+            exprs.push(match kind {
+                Kind::Count { of_all } => {
+                    counted = counted.or(sum.clone().gt(zero.clone()));
+                    if *of_all {
+                        none_counted = none_counted.or(sum.clone().lt_eq(zero));
+                    }
+                    sum
+                }
+                Kind::Sum { values: None } => {
+                    counted = counted.or(sum.clone().not_eq(zero));
+                    sum
+                }
+                Kind::Sum { values: Some(_) } => {
+                    let known = known.next().map_or_else(|| lit(0_i64), by);
+                    let had_none = has(place).is_null();
+                    counted = counted.or(sum.clone().not_eq(zero.clone()));
+                    let lost = known.clone().lt(lit(0_i64));
+                    unknown = unknown.or(has(place).is_not_null().and(lost).and(sum.clone().eq(zero)));
+                    let nothing = lit(ScalarValue::try_from(data_type)?);
+                    when(had_none.and(known.eq(lit(0_i64))), nothing).otherwise(sum)?
+                }
+            });
+        }
+        let is = |status: Status| lit(status as i32);
+        let of_new = when(rows.gt(lit(0_i64)), is(Status::There)).otherwise(is(Status::Gone))?;
+        let status = when(has(count).is_null(), of_new)
+            .when(none_counted, is(Status::Gone))
+            .when(unknown, is(Status::Unknown))
+            .when(counted, is(Status::There))
+            .otherwise(is(Status::Unknown))?;
+        exprs.push(status);
+        let equal = std::iter::zip(ours, theirs).collect();
+        let on = On { equal, other: Vec::new(), nulls: NullEquality::NullEqualsNull };
+        let joined = on.join(difference, current, JoinType::Left)?;
+        let named = exprs.into_iter().enumerate().map(|(place, expr)| expr.alias(format!("u{place}"))).collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(named, joined.into())?))
+    }
+}
+
+/// How an aggregate is kept, if a difference says enough. `distinct` is what COUNT(DISTINCT) counts, which
+/// all of them have to agree on.
+fn kind(
+    function: &AggregateFunction,
+    rows: &Node,
+    data_type: &DataType,
+    distinct: &mut Option<usize>,
+) -> Result<Option<Kind>> {
+    let params = &function.params;
+    let (true, [value]) = (params.filter.is_none() && params.order_by.is_empty(), params.args.as_slice()) else {
+        return Ok(None);
+    };
+    let below = rows.plan.schema();
+    let nullable = value.nullable(below)? && !position(value, below).is_some_and(|place| never_null(rows, place));
+    Ok(match (function.func.name(), params.distinct) {
+        ("count", false) => Some(Kind::Count { of_all: !nullable }),
+        ("count", true) => match position(value, below) {
+            Some(place) if distinct.is_none_or(|other| other == place) => {
+                *distinct = Some(place);
+                Some(Kind::Count { of_all: !nullable })
+            }
+            _ => None,
+        },
+        ("sum", false) if scale(data_type).is_some() => Some(Kind::Sum { values: nullable.then(|| value.clone()) }),
+        _ => None,
+    })
+}
+
+/// Whether no row has NULL in a column: what rows are joined or compared by is never NULL, for one.
+fn never_null(node: &Node, place: usize) -> bool {
+    let schema = node.plan.schema();
+    if !schema.field(place).is_nullable() {
+        return true;
+    }
+    match (&node.plan, node.inputs.as_slice()) {
+        (LogicalPlan::TableScan(_), _) => unique_keys(&node.plan).iter().any(|key| key.contains(&place)),
+        (LogicalPlan::Projection(projection), [input]) => {
+            position(&projection.expr[place], input.plan.schema()).is_some_and(|place| never_null(input, place))
+        }
+        (LogicalPlan::Filter(filter), [input]) => {
+            let is = |expr: &Expr| position(expr, schema) == Some(place);
+            let refuses = split_conjunction(&filter.predicate).into_iter().any(|term| match term {
+                Expr::IsNotNull(expr) => is(expr),
+                Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+                    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) && (is(left) || is(right))
+                }
+                _ => false,
+            });
+            refuses || never_null(input, place)
+        }
+        (LogicalPlan::Join(join), [left, right]) => {
+            let width = left.derived.len();
+            let (keeps_left, keeps_right, both) = match join.join_type {
+                JoinType::Inner => (true, true, true),
+                JoinType::LeftSemi => (true, false, true),
+                JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => (true, false, false),
+                JoinType::Right => (false, true, false),
+                _ => (false, false, false),
+            };
+            let on = On::of(join);
+            let matched = |expr: &Expr| position(expr, schema) == Some(place);
+            if both
+                && on.nulls == NullEquality::NullEqualsNothing
+                && on.equal.iter().any(|(ours, theirs)| matched(ours) || matched(theirs))
+            {
+                return true;
+            }
+            if place < width {
+                keeps_left && never_null(left, place)
+            } else {
+                keeps_right && place - width < right.derived.len() && never_null(right, place - width)
+            }
+        }
+        (LogicalPlan::Union(_), branches) => branches.iter().all(|branch| never_null(branch, place)),
+        (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_) | LogicalPlan::Distinct(_), [input]) => {
+            never_null(input, place)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression over an aggregate's columns is one of them, through casts that keep its value.
+fn tells(expr: &Expr, place: usize, aggregate: &Aggregate) -> bool {
+    match unaliased(expr) {
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(&aggregate.schema).ok();
+            let scales = (from.as_ref().and_then(scale), scale(cast.field.data_type()));
+            matches!(scales, (Some(from), Some(to)) if from <= to) && tells(&cast.expr, place, aggregate)
+        }
+        expr => position(expr, &aggregate.schema) == Some(place),
+    }
+}
+
+/// The digits behind the point of an exact number. A value that does not fit a type fails where it is cast.
+fn scale(data_type: &DataType) -> Option<i8> {
+    match data_type {
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => Some(0),
+        DataType::Decimal128(_, scale) if *scale >= 0 => Some(*scale),
+        _ => None,
+    }
+}
+
+fn zero(data_type: &DataType) -> Result<Expr> {
+    Ok(lit(ScalarValue::new_zero(data_type)?))
+}
+
+fn or_zero(value: Expr, data_type: &DataType) -> Result<Expr> {
+    when(value.clone().is_null(), zero(data_type)?).otherwise(value)
+}
+
+/// A plan over its tables as they were; none if one is not known.
+fn as_it_was(
+    plan: &LogicalPlan,
+    changed: &dyn Fn(&TableReference) -> bool,
+    tables: &dyn Tables,
+) -> Result<Option<LogicalPlan>> {
+    let mut known = true;
+    let then = plan.clone().transform_up(|part| match &part {
+        LogicalPlan::TableScan(scan) if changed(&scan.table_name) => match tables.before(scan)? {
+            Some(then) => Ok(Transformed::yes(renamed(then, part.schema())?)),
+            None => {
+                known = false;
+                Ok(Transformed::no(part))
+            }
+        },
+        _ => Ok(Transformed::no(part)),
+    });
+    let then = then.data()?;
+    Ok(known.then_some(then))
+}

@@ -1,0 +1,235 @@
+//! The cases in which incremental systems go wrong, each by its name. The tables `t0`, `t1` and `t2` have
+//! the columns k, g and v (numbers), s (text), d (decimal), and n, which is unique.
+//!
+//! None of these models may be computed whole.
+
+use super::{
+    cases::{Counts, Outcome, follow_queries},
+    data::{Batch, Change, Row},
+    of_case,
+    sql::Query,
+};
+
+/// A row: k, g and v; then, if they matter, s and d, which are told by number. `-` is NULL.
+fn row(text: &str) -> Row {
+    let mut values = text.split(' ').map(|value| value.parse::<u8>().ok());
+    let mut next = || values.next().flatten();
+    Row { world: 0, numbers: [next(), next(), next()], text: next(), decimal: next() }
+}
+
+fn insert(table: u8, text: &str) -> (u8, Change) {
+    (table, Change::Insert(row(text)))
+}
+
+/// Deletes the row at a place; those after it move up.
+fn delete(table: u8, place: usize) -> (u8, Change) {
+    (table, Change::Delete(place))
+}
+
+/// Gives a row another value of `k`, `g` or `v`.
+fn set(table: u8, place: usize, column: &str, value: impl Into<Option<u8>>) -> (u8, Change) {
+    let column = ["k", "g", "v"].iter().position(|name| *name == column).unwrap() as u8;
+    (table, Change::Set(place, column, value.into()))
+}
+
+/// Follows models, each of which may read those before it as m0, m1, ..., through batches. Of the last one:
+/// the keys that were recomputed and those that changed, by batch.
+fn follow(models: &[&str], tables: [&[&str]; 3], batches: &[Batch]) -> Vec<Counts> {
+    let queries: Vec<_> = models.iter().map(|sql| (Query::written(sql), Vec::new())).collect();
+    let tables = tables.map(|rows| rows.iter().map(|text| row(text)).collect());
+    let count = queries.len();
+    let outcomes = of_case(follow_queries(queries, &[], &tables, batches)).unwrap();
+    assert_eq!(outcomes.len(), count * batches.len());
+    let counts = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Equal(counts) => counts,
+        Outcome::Untouched => Counts::default(),
+        other => panic!("{models:?}: {other:?}"),
+    });
+    counts.skip(count - 1).step_by(count).collect()
+}
+
+fn changed(counts: &[Counts]) -> Vec<usize> {
+    counts.iter().map(|counts| counts.changed).collect()
+}
+
+#[test]
+fn a_newer_version_that_is_filtered_hides_the_one_before_it() {
+    let newest = "select k, g from (select *, row_number() over (partition by k order by g desc) as rn from staging.t0) \
+                  where rn = 1 and v = 0";
+    let counts = follow(&[newest], [&["1 1 0", "2 1 0"], &[], &[]], &[vec![insert(0, "1 2 1")], vec![delete(0, 2)]]);
+    assert_eq!(changed(&counts), [1, 1]);
+    assert!(counts.iter().all(|counts| counts.affected == 1), "{counts:?}");
+}
+
+#[test]
+fn a_newer_version_without_a_partner_hides_the_one_before_it() {
+    let newest = "select t.k, t.g from (select *, row_number() over (partition by k order by g desc) as rn from staging.t0) t \
+                  join staging.t1 c on t.v = c.k where rn = 1";
+    let counts = follow(&[newest], [&["1 1 7"], &["7 0 0"], &[]], &[vec![insert(0, "1 2 9")], vec![insert(1, "9 0 0")]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+const AS_OF: &str = "select o.n, w.g, w.valid_to from staging.t0 o join \
+                     (select *, lead(g) over (partition by k order by g) as valid_to from staging.t1) w \
+                     on o.k = w.k and o.v >= w.g and (o.v < w.valid_to or w.valid_to is null)";
+
+#[test]
+fn a_later_version_ends_the_one_that_a_fact_found() {
+    let counts = follow(&[AS_OF], [&["1 0 1", "1 0 3"], &["1 0 0"], &[]], &[vec![insert(1, "1 2 0")]]);
+    assert_eq!(changed(&counts), [2]);
+}
+
+#[test]
+fn a_late_version_in_the_middle_of_history_repoints_facts() {
+    let tables: [&[&str]; 3] = [&["1 0 1", "1 0 3", "1 0 6"], &["1 0 0", "1 5 0"], &[]];
+    let points = "select o.n, w.n as version from staging.t0 o join \
+                  (select *, lead(g) over (partition by k order by g) as valid_to from staging.t1) w \
+                  on o.k = w.k and o.v >= w.g and (o.v < w.valid_to or w.valid_to is null)";
+    let counts = follow(&[points], tables, &[vec![insert(1, "1 2 0")], vec![delete(1, 2)]]);
+    assert_eq!(changed(&counts), [1, 1], "the fact at 3 alone finds another version");
+    assert!(counts.iter().all(|counts| counts.affected == 1), "{counts:?}");
+}
+
+#[test]
+fn an_outer_join_that_does_not_change_keeps_its_rows_without_a_partner() {
+    let sql = "select a.n, c.v from staging.t0 a left join staging.t1 b on a.k = b.k join staging.t2 c on a.g = c.g";
+    let counts = follow(&[sql], [&["1 5 0"], &[], &["0 5 0"]], &[vec![set(2, 0, "v", 1)]]);
+    assert_eq!(changed(&counts), [1]);
+}
+
+#[test]
+fn the_missing_side_of_an_outer_join_appears_and_vanishes_under_coalesce() {
+    let sql = "select a.n, coalesce(b.v, 0) as v from staging.t0 a left join staging.t1 b on a.k = b.k";
+    let batches = [vec![insert(1, "1 0 3")], vec![set(1, 0, "v", 0)], vec![delete(1, 0)]];
+    let counts = follow(&[sql], [&["1 0 0", "2 0 0"], &[], &[]], &batches);
+    assert_eq!(changed(&counts), [1, 1, 0], "a partner with 0 looks as none");
+}
+
+#[test]
+fn a_full_join_is_followed_by_the_column_that_its_sides_share() {
+    let sql = "select coalesce(a.k, b.k) as k, a.v, b.v as w from staging.t0 a full join staging.t1 b on a.k = b.k";
+    let batches = [vec![delete(0, 0)], vec![insert(1, "3 0 1"), delete(1, 0)], vec![insert(0, "- 0 1")]];
+    let counts = follow(&[sql], [&["1 0 1", "2 0 1"], &["1 0 2"], &[]], &batches);
+    assert_eq!(changed(&counts), [1, 2, 1]);
+}
+
+#[test]
+fn a_count_over_no_rows_is_still_a_row() {
+    let sql = "select a.n, a.v, t.rows from staging.t0 a cross join (select count(*) as rows from staging.t1) t";
+    let counts = follow(&[sql], [&["1 0 1"], &[], &[]], &[vec![set(0, 0, "v", 2)], vec![insert(1, "0 0 0")]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+#[test]
+fn rows_move_from_one_group_and_one_parent_to_another() {
+    let sql = "select p.n, max(c.v) as v from staging.t0 p join staging.t1 c on p.k = c.k group by p.n";
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0", "3 0 0"], &["1 0 5", "1 0 2", "3 0 1"], &[]];
+    let counts = follow(&[sql], tables, &[vec![set(1, 0, "k", 2)]]);
+    assert_eq!((counts[0].affected, counts[0].changed), (2, 2), "both parents, and no other");
+}
+
+#[test]
+fn inputs_that_change_together_match_in_their_before_images_alone() {
+    let sql = "select a.n, b.v from staging.t0 a join staging.t1 b on a.k = b.k";
+    let counts = follow(&[sql], [&["1 0 0"], &["1 0 4"], &[]], &[vec![set(0, 0, "k", 2), set(1, 0, "k", 3)]]);
+    assert_eq!(changed(&counts), [1]);
+}
+
+#[test]
+fn having_is_crossed_in_either_direction() {
+    let sql = "select k, max(v) as v from staging.t0 group by k having count(*) > 1";
+    let counts = follow(&[sql], [&["1 0 1", "2 0 1"], &[], &[]], &[vec![insert(0, "1 0 2")], vec![delete(0, 0)]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+#[test]
+fn both_sides_of_a_self_join_change() {
+    let sql = "select a.n, b.n as other from staging.t0 a join staging.t0 b on a.k = b.g";
+    let counts = follow(&[sql], [&["1 1 0", "2 1 0", "3 3 0"], &[], &[]], &[vec![set(0, 0, "k", 3), set(0, 2, "g", 1)]]);
+    assert!(counts[0].changed >= 2, "{counts:?}");
+}
+
+#[test]
+fn null_is_a_key() {
+    let sql = "select k, max(v) as v from staging.t0 group by k";
+    let batches = [vec![insert(0, "- 0 5")], vec![delete(0, 2)], vec![delete(0, 0), delete(0, 0)]];
+    let counts = follow(&[sql], [&["- 0 1", "1 0 1"], &[], &[]], &batches);
+    assert_eq!(changed(&counts), [1, 1, 2]);
+}
+
+#[test]
+fn rows_that_are_the_same_come_and_go_one_by_one() {
+    let sql = "select k, g from staging.t0";
+    let counts = follow(&[sql], [&["1 1 0", "1 1 1", "2 1 0"], &[], &[]], &[vec![delete(0, 0)], vec![insert(0, "1 1 2")]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+#[test]
+fn a_key_leaves_the_result_and_returns() {
+    let sql = "select n, k from staging.t0 where v > 1";
+    let counts = follow(&[sql], [&["1 0 2", "2 0 2"], &[], &[]], &[vec![set(0, 0, "v", 0)], vec![set(0, 0, "v", 3)]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+#[test]
+fn keys_of_two_tables_do_not_cross() {
+    let sql = "select a.k, b.k as other, a.v from staging.t0 a join staging.t1 b on a.g = b.g";
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0"], &["1 0 0", "2 0 0"], &[]];
+    follow(&[sql], tables, &[vec![set(0, 0, "v", 1), set(1, 1, "g", 1)]]);
+}
+
+#[test]
+fn a_row_before_another_changes_what_the_other_sees() {
+    let sql = "select n, lag(v) over (partition by k order by g) as before from staging.t0";
+    let counts = follow(&[sql], [&["1 1 1", "1 2 2", "2 1 1"], &[], &[]], &[vec![set(0, 0, "v", 3)], vec![delete(0, 0)]]);
+    assert_eq!(changed(&counts), [1, 2]);
+}
+
+#[test]
+fn a_partner_comes_to_an_anti_join_and_goes_again() {
+    let sql = "select n from staging.t0 a where not exists (select 1 from staging.t1 b where b.k = a.k)";
+    let batches = [vec![insert(1, "1 0 0")], vec![insert(1, "1 0 1")], vec![delete(1, 0)], vec![delete(1, 0)]];
+    let counts = follow(&[sql], [&["1 0 0", "2 0 0"], &[], &[]], &batches);
+    assert_eq!(changed(&counts), [1, 0, 0, 1]);
+    assert_eq!(counts[1].affected, 0, "it had a partner, and has one");
+}
+
+#[test]
+fn a_model_follows_a_model_that_follows() {
+    let totals = "select k, count(*) as rows from staging.t0 group by k";
+    let above = "select t.k, b.v from gold.m0 t join staging.t1 b on t.rows = b.k";
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0", "2 0 0"], &["1 0 7", "2 0 8"], &[]];
+    let counts = follow(&[totals, above], tables, &[vec![insert(0, "1 0 0")], vec![set(0, 1, "v", 9)]]);
+    assert_eq!(changed(&counts), [1, 0], "what does not change a total does not reach what reads it");
+}
+
+/// Follows a coarse aggregate, which is to be kept by difference each time.
+fn by_difference(sql: &str, tables: [&[&str]; 3], batches: &[Batch]) -> Vec<usize> {
+    let counts = follow(&[sql], tables, batches);
+    assert!(counts.iter().all(|counts| counts.by_difference == 1), "{counts:?}");
+    changed(&counts)
+}
+
+#[test]
+fn a_group_is_gone_with_its_last_row_and_there_again_with_its_first() {
+    let sql = "select k, count(*) as rows, sum(v) as v from staging.t0 group by k";
+    let batches = [vec![delete(0, 0)], vec![insert(0, "1 0 0")], vec![set(0, 1, "k", 2)]];
+    assert_eq!(by_difference(sql, [&["1 0 4", "2 0 1"], &[], &[]], &batches), [1, 1, 2]);
+}
+
+#[test]
+fn a_sum_that_comes_to_zero_is_none_only_if_it_adds_nothing() {
+    let sql = "select k, sum(v) as v from staging.t0 group by k";
+    let tables: [&[&str]; 3] = [&["1 0 4", "1 0 0", "2 0 4", "2 0 -", "3 0 4"], &[], &[]];
+    let batches = [vec![delete(0, 4), delete(0, 2), delete(0, 0)], vec![set(0, 0, "v", None)], vec![delete(0, 0)]];
+    assert_eq!(by_difference(sql, tables, &batches), [3, 1, 1], "0, then NULL, then no group");
+}
+
+#[test]
+fn a_value_is_counted_once_however_many_rows_have_it() {
+    let sql = "select a.g, count(distinct a.k) as different, count(*) as rows from staging.t0 a \
+               join staging.t1 b on a.k = b.k group by a.g";
+    let tables: [&[&str]; 3] = [&["1 1 0", "1 1 1", "2 1 0", "2 2 0"], &["1 0 0", "2 0 0"], &[]];
+    let batches = [vec![delete(0, 0)], vec![set(0, 0, "g", 2)], vec![insert(1, "1 0 1")], vec![delete(1, 0), delete(1, 1)]];
+    assert_eq!(by_difference(sql, tables, &batches), [1, 2, 1, 1]);
+}
