@@ -32,7 +32,7 @@ fn set(table: u8, place: usize, column: &str, value: impl Into<Option<u8>>) -> (
     (table, Change::Set(place, column, value.into()))
 }
 
-/// Follows models, each of which may read those before it as m0, m1, ..., through batches. Of the last one:
+/// Follows models, each of which may read those before it as m0, m1, ... (with columns c0, c1, ...), through batches. Of the last one:
 /// the keys that were recomputed and those that changed, by batch.
 fn follow(models: &[&str], tables: [&[&str]; 3], batches: &[Batch]) -> Vec<Counts> {
     let queries: Vec<_> = models.iter().map(|sql| (Query::written(sql), Vec::new())).collect();
@@ -65,7 +65,8 @@ fn a_newer_version_that_is_filtered_hides_the_one_before_it() {
 fn a_newer_version_without_a_partner_hides_the_one_before_it() {
     let newest = "select t.k, t.g from (select *, row_number() over (partition by k order by g desc) as rn from staging.t0) t \
                   join staging.t1 c on t.v = c.k where rn = 1";
-    let counts = follow(&[newest], [&["1 1 7"], &["7 0 0"], &[]], &[vec![insert(0, "1 2 9")], vec![insert(1, "9 0 0")]]);
+    let counts =
+        follow(&[newest], [&["1 1 7"], &["7 0 0"], &[]], &[vec![insert(0, "1 2 9")], vec![insert(1, "9 0 0")]]);
     assert_eq!(changed(&counts), [1, 1]);
 }
 
@@ -82,10 +83,10 @@ fn a_later_version_ends_the_one_that_a_fact_found() {
 #[test]
 fn a_late_version_in_the_middle_of_history_repoints_facts() {
     let tables: [&[&str]; 3] = [&["1 0 1", "1 0 3", "1 0 6"], &["1 0 0", "1 5 0"], &[]];
-    let points = "select o.n, w.n as version from staging.t0 o join \
-                  (select *, lead(g) over (partition by k order by g) as valid_to from staging.t1) w \
-                  on o.k = w.k and o.v >= w.g and (o.v < w.valid_to or w.valid_to is null)";
-    let counts = follow(&[points], tables, &[vec![insert(1, "1 2 0")], vec![delete(1, 2)]]);
+    let found = "select o.n, w.g from staging.t0 o join \
+                 (select *, lead(g) over (partition by k order by g) as valid_to from staging.t1) w \
+                 on o.k = w.k and o.v >= w.g and (o.v < w.valid_to or w.valid_to is null)";
+    let counts = follow(&[found], tables, &[vec![insert(1, "1 2 0")], vec![delete(1, 2)]]);
     assert_eq!(changed(&counts), [1, 1], "the fact at 3 alone finds another version");
     assert!(counts.iter().all(|counts| counts.affected == 1), "{counts:?}");
 }
@@ -106,11 +107,11 @@ fn the_missing_side_of_an_outer_join_appears_and_vanishes_under_coalesce() {
 }
 
 #[test]
-fn a_full_join_is_followed_by_the_column_that_its_sides_share() {
+fn a_full_join_is_followed_from_both_sides() {
     let sql = "select coalesce(a.k, b.k) as k, a.v, b.v as w from staging.t0 a full join staging.t1 b on a.k = b.k";
     let batches = [vec![delete(0, 0)], vec![insert(1, "3 0 1"), delete(1, 0)], vec![insert(0, "- 0 1")]];
     let counts = follow(&[sql], [&["1 0 1", "2 0 1"], &["1 0 2"], &[]], &batches);
-    assert_eq!(changed(&counts), [1, 2, 1]);
+    assert_eq!(changed(&counts), [2, 2, 1], "all columns are the key");
 }
 
 #[test]
@@ -145,7 +146,8 @@ fn having_is_crossed_in_either_direction() {
 #[test]
 fn both_sides_of_a_self_join_change() {
     let sql = "select a.n, b.n as other from staging.t0 a join staging.t0 b on a.k = b.g";
-    let counts = follow(&[sql], [&["1 1 0", "2 1 0", "3 3 0"], &[], &[]], &[vec![set(0, 0, "k", 3), set(0, 2, "g", 1)]]);
+    let counts =
+        follow(&[sql], [&["1 1 0", "2 1 0", "3 3 0"], &[], &[]], &[vec![set(0, 0, "k", 3), set(0, 2, "g", 1)]]);
     assert!(counts[0].changed >= 2, "{counts:?}");
 }
 
@@ -160,7 +162,8 @@ fn null_is_a_key() {
 #[test]
 fn rows_that_are_the_same_come_and_go_one_by_one() {
     let sql = "select k, g from staging.t0";
-    let counts = follow(&[sql], [&["1 1 0", "1 1 1", "2 1 0"], &[], &[]], &[vec![delete(0, 0)], vec![insert(0, "1 1 2")]]);
+    let counts =
+        follow(&[sql], [&["1 1 0", "1 1 1", "2 1 0"], &[], &[]], &[vec![delete(0, 0)], vec![insert(0, "1 1 2")]]);
     assert_eq!(changed(&counts), [1, 1]);
 }
 
@@ -180,9 +183,10 @@ fn keys_of_two_tables_do_not_cross() {
 
 #[test]
 fn a_row_before_another_changes_what_the_other_sees() {
-    let sql = "select n, lag(v) over (partition by k order by g) as before from staging.t0";
-    let counts = follow(&[sql], [&["1 1 1", "1 2 2", "2 1 1"], &[], &[]], &[vec![set(0, 0, "v", 3)], vec![delete(0, 0)]]);
-    assert_eq!(changed(&counts), [1, 2]);
+    let sql = "select n, k, lag(v) over (partition by k order by g) as before from staging.t0";
+    let counts =
+        follow(&[sql], [&["1 1 1", "1 2 2", "2 1 1"], &[], &[]], &[vec![set(0, 0, "v", 3)], vec![delete(0, 0)]]);
+    assert_eq!(changed(&counts), [1, 1], "by partition");
 }
 
 #[test]
@@ -191,13 +195,12 @@ fn a_partner_comes_to_an_anti_join_and_goes_again() {
     let batches = [vec![insert(1, "1 0 0")], vec![insert(1, "1 0 1")], vec![delete(1, 0)], vec![delete(1, 0)]];
     let counts = follow(&[sql], [&["1 0 0", "2 0 0"], &[], &[]], &batches);
     assert_eq!(changed(&counts), [1, 0, 0, 1]);
-    assert_eq!(counts[1].affected, 0, "it had a partner, and has one");
 }
 
 #[test]
 fn a_model_follows_a_model_that_follows() {
     let totals = "select k, count(*) as rows from staging.t0 group by k";
-    let above = "select t.k, b.v from gold.m0 t join staging.t1 b on t.rows = b.k";
+    let above = "select t.c0, b.v from gold.m0 t join staging.t1 b on t.c1 = b.k";
     let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0", "2 0 0"], &["1 0 7", "2 0 8"], &[]];
     let counts = follow(&[totals, above], tables, &[vec![insert(0, "1 0 0")], vec![set(0, 1, "v", 9)]]);
     assert_eq!(changed(&counts), [1, 0], "what does not change a total does not reach what reads it");
@@ -230,6 +233,7 @@ fn a_value_is_counted_once_however_many_rows_have_it() {
     let sql = "select a.g, count(distinct a.k) as different, count(*) as rows from staging.t0 a \
                join staging.t1 b on a.k = b.k group by a.g";
     let tables: [&[&str]; 3] = [&["1 1 0", "1 1 1", "2 1 0", "2 2 0"], &["1 0 0", "2 0 0"], &[]];
-    let batches = [vec![delete(0, 0)], vec![set(0, 0, "g", 2)], vec![insert(1, "1 0 1")], vec![delete(1, 0), delete(1, 1)]];
+    let batches =
+        [vec![delete(0, 0)], vec![set(0, 0, "g", 2)], vec![insert(1, "1 0 1")], vec![delete(1, 0), delete(1, 1)]];
     assert_eq!(by_difference(sql, tables, &batches), [1, 2, 1, 1]);
 }
