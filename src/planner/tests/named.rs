@@ -222,10 +222,14 @@ fn a_group_is_gone_with_its_last_row_and_there_again_with_its_first() {
 
 #[test]
 fn a_sum_that_comes_to_zero_is_none_only_if_it_adds_nothing() {
-    let sql = "select k, sum(v) as v from staging.t0 group by k";
     let tables: [&[&str]; 3] = [&["1 0 4", "1 0 0", "2 0 4", "2 0 -", "3 0 4"], &[], &[]];
     let batches = [vec![delete(0, 4), delete(0, 2), delete(0, 0)], vec![set(0, 0, "v", None)], vec![delete(0, 0)]];
-    assert_eq!(by_difference(sql, tables, &batches), [3, 1, 1], "0, then NULL, then no group");
+    for sql in [
+        "select k, sum(v) as v from staging.t0 group by k",
+        "select k, sum(v) as v, count(*) as rows from staging.t0 group by k",
+    ] {
+        assert_eq!(by_difference(sql, tables, &batches), [3, 1, 1], "0 and NULL, then NULL, then no group");
+    }
 }
 
 #[test]
