@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use clap::{Parser, Subcommand};
 
 use super::{
+    changes,
     context::{Global, Opened},
     demo, explain, export, ingest, init, quarantine, query, run, serve, shell, simulate, snapshots, status, verify,
 };
@@ -49,6 +50,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Tables(snapshots::TablesArgs),
     Snapshots(snapshots::SnapshotsArgs),
+    Changes(changes::ChangesArgs),
     Rollback(snapshots::RollbackArgs),
     Hold(status::HoldArgs),
     Release(status::ReleaseArgs),
@@ -120,6 +122,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Status(_) => status::status(&global).await,
         Command::Tables(args) => snapshots::tables(args, &global).await,
         Command::Snapshots(args) => snapshots::snapshots(args, &global).await,
+        Command::Changes(args) => changes::run(args, &global).await,
         Command::Rollback(args) => snapshots::rollback(args, &global).await,
         Command::Hold(args) => status::hold(args, &global).await,
         Command::Release(args) => status::release(args, &global).await,

@@ -19,16 +19,30 @@ use crate::{
 #[command(after_help = "Examples:
   smelt explain fact_orders
   smelt explain fact_orders --run 12
+  smelt explain fact_orders --sql
   smelt explain fact_orders --json")]
 pub(super) struct ExplainArgs {
     pub(super) model: String,
     /// The run that published this snapshot, instead of the last one that had the model as work.
     #[arg(long, value_name = "SNAPSHOT")]
     pub(super) run: Option<u64>,
+    /// Show instead, as SQL in Redshift's dialect, how the table follows a change of all its inputs. What it reads beside
+    /// the warehouse's tables: `__went_<table>` and `__came_<table>` are the changed rows, `__was_<table>` is the table as
+    /// it was.
+    #[arg(long, conflicts_with = "run")]
+    pub(super) sql: bool,
 }
 
 pub(super) async fn run(args: ExplainArgs, global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
+    if args.sql {
+        let statements = opened.workshop().sql(&args.model).await?;
+        if global.json {
+            return global.answer_json(&statements);
+        }
+        global.answer(statements.join(";\n\n") + ";");
+        return Ok(());
+    }
     let explanation = opened.workshop().explain(&args.model, args.run.map(SnapshotId)).await?;
     if global.json {
         return global.answer_json(&explanation);

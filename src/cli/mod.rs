@@ -1,6 +1,7 @@
 //! The commands that people type: their arguments, and what each does with them.
 
 mod app;
+mod changes;
 mod context;
 mod demo;
 mod explain;

@@ -43,6 +43,7 @@ pub use text::SqlText;
 pub(crate) use {
     diagnose::sql_span,
     dialect::{Redshift, canonical},
+    redshift::AVERAGE,
     sql::{TableUse, tables},
     stoppable::execute,
     text::{Origin, Piece},

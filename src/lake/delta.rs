@@ -98,6 +98,19 @@ impl TableFiles {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// The rows that this version has and another one of the table may lack. Files never change: of those that
+    /// both have, only rows that the other one has deleted.
+    #[must_use]
+    pub(crate) fn without(self, other: &Self) -> Self {
+        let others: HashMap<&str, &FileEntry> = other.files.iter().map(|file| (file.path.as_str(), file)).collect();
+        let only = |file: FileEntry| match others.get(file.path.as_str()) {
+            Some(there) => file.without(there.rows_there()),
+            None => file,
+        };
+        let files = self.files.into_iter().map(only).filter(|file| file.rows > 0).collect();
+        Self { files, ..self }
+    }
 }
 
 /// The types as stored: a timestamp in a Delta table is an instant in UTC.

@@ -28,6 +28,7 @@
 //! | `maintain` | aggregates by difference |
 //! | `sets` | key sets |
 //! | `appear` | what a change adds to a result, where no keys are needed: for rules that held |
+//! | `render` | plans as SQL in Redshift's dialect |
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
 
 mod appear;
@@ -36,6 +37,7 @@ mod delta;
 mod key;
 mod maintain;
 mod relax;
+mod render;
 mod restrict;
 mod sets;
 mod shape;
@@ -47,6 +49,7 @@ use datafusion::{
     logical_expr::{LogicalPlan, TableScan},
 };
 
+pub use render::statements;
 pub use sets::KeySet;
 
 /// Which rows of a changed table.

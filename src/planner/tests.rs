@@ -14,6 +14,7 @@
 //! | `cases` | models followed through batches |
 //! | `lemmas` | what the affected keys rest on |
 //! | `appearing` | queries that gave no row |
+//! | `rendered` | plans as SQL text |
 //! | `named` | the cases in which incremental systems go wrong, one by one |
 
 mod appearing;
@@ -23,6 +24,7 @@ mod database;
 mod lemmas;
 mod models;
 mod named;
+mod rendered;
 mod sql;
 
 use std::{
@@ -204,4 +206,24 @@ fn new_rows_of_queries_without_any_are_found() {
     println!("{count:?}");
     assert!(count.some >= cases(100) as usize / 10, "hardly any query came to have a row: {count:?}");
     assert!(count.not_told <= count.none + count.some, "{count:?}");
+}
+
+#[test]
+fn plans_as_sql_give_what_the_plans_give() {
+    let count = Cell::new(rendered::Rendered::default());
+    let mut runner = TestRunner::new(config(100));
+    let outcome = runner.run(&(models::model(), data::tables(), data::batch()), |(model, tables, batch)| {
+        let found = of_case(rendered::check(&model, &tables, &batch))?;
+        let sum = count.get();
+        count.set(rendered::Rendered {
+            same: sum.same + found.same,
+            without_words: sum.without_words + found.without_words,
+        });
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let count = count.get();
+    println!("{count:?}");
+    assert!(count.same >= 4 * cases(100) as usize, "{count:?}");
+    assert!(count.without_words * 50 <= count.same, "{count:?}");
 }

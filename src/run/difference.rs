@@ -3,7 +3,7 @@
 //! Both come sorted by all columns, so that one pass over them is enough and memory is bounded by two
 //! batches. A row that is there as often as before is no change, and nobody downstream hears of it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch},
@@ -23,8 +23,13 @@ use datafusion::{
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
+use serde_json::{Map, Value};
 
-use crate::{error, lake::Displaced};
+use crate::{
+    error,
+    lake::Displaced,
+    query::{ColumnText, Spelling},
+};
 
 /// What a comparison found.
 #[derive(Debug, Default)]
@@ -108,6 +113,67 @@ pub(super) fn sorted(
     match order {
         Some(order) => SortExec::new(order, source).execute(0, context.task_ctx()),
         None => source.execute(0, context.task_ctx()),
+    }
+}
+
+/// A row as people read it: texts or NULL, by column.
+pub(super) type Shown = Map<String, Value>;
+
+/// The first rows of each side, as people read them.
+pub(super) struct Sides<'a> {
+    /// Columns that tell rows apart, if there are such.
+    pub(super) key: &'a [String],
+    most: usize,
+    pub(super) gone: Vec<Shown>,
+    pub(super) came: Vec<Shown>,
+}
+
+/// Rows of which both sides have one of the same key, and the others.
+pub(super) struct Pairs<'a> {
+    pub(super) both: Vec<(&'a Shown, &'a Shown)>,
+    pub(super) gone: Vec<&'a Shown>,
+    pub(super) came: Vec<&'a Shown>,
+}
+
+impl<'a> Sides<'a> {
+    /// Takes at most so many rows of each side.
+    pub(super) fn new(key: &'a [String], most: usize) -> Self {
+        Self { key, most, gone: Vec::new(), came: Vec::new() }
+    }
+
+    pub(super) fn take(&mut self, side: Side, batch: &RecordBatch) -> error::Result<()> {
+        let rows = if side == Side::Gone { &mut self.gone } else { &mut self.came };
+        let failed = |e| error::Error::bug("a row cannot be shown").cause(e);
+        let schema = batch.schema();
+        let columns = batch.columns().iter().map(|column| ColumnText::new(column.as_ref(), Spelling::Iso));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+        for row in 0..batch.num_rows().min(self.most - rows.len()) {
+            let mut shown = Shown::new();
+            for (field, column) in std::iter::zip(schema.fields(), &columns) {
+                let mut text = String::new();
+                let there = column.write(row, &mut text).map_err(failed)?;
+                shown.insert(field.name().clone(), if there { text.into() } else { Value::Null });
+            }
+            rows.push(shown);
+        }
+        Ok(())
+    }
+
+    pub(super) fn pairs(&self) -> Pairs<'_> {
+        let key = |row: &Shown| -> Vec<Value> { self.key.iter().map(|column| row[column].clone()).collect() };
+        let mut others: HashMap<Vec<Value>, &Shown> = HashMap::new();
+        if !self.key.is_empty() {
+            others.extend(self.came.iter().map(|row| (key(row), row)));
+        }
+        let (mut both, mut gone) = (Vec::new(), Vec::new());
+        for row in &self.gone {
+            match others.remove(&key(row)) {
+                Some(other) => both.push((row, other)),
+                None => gone.push(row),
+            }
+        }
+        let came = self.came.iter().filter(|row| self.key.is_empty() || others.contains_key(&key(row))).collect();
+        Pairs { both, gone, came }
     }
 }
 

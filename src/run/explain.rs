@@ -101,7 +101,7 @@ impl Workshop<'_> {
         let model = self.models.get(model)?;
         let context = self.rehearse().await?;
         let planned = gold::plan(&context, model).await?;
-        let tables = Nothing::of(&planned.plan, &planned.schema);
+        let tables = Nothing::of(&planned.plan, model, &planned.schema);
         let inputs: Vec<String> = tables.schemas.keys().cloned().collect();
         let place = |column: &String| planned.schema.index_of(column).ok();
         let tested: Vec<Vec<usize>> =
@@ -136,6 +136,31 @@ impl Workshop<'_> {
             inputs: inputs.iter().map(change).collect::<Result<_>>()?,
             last_run: self.last_run(model, run).await?,
         })
+    }
+
+    /// What a run would do to follow a change of all the model's inputs, as SQL in Redshift's dialect.
+    ///
+    /// # Errors
+    /// `Input` for an unknown model, or one that is computed whole.
+    pub async fn sql(&self, model: &str) -> Result<Vec<String>> {
+        let model = self.models.get(model)?;
+        let context = self.rehearse().await?;
+        let planned = gold::plan(&context, model).await?;
+        let tables = Nothing::of(&planned.plan, model, &planned.schema);
+        let failed = |e| Error::bug(format!("model `{}` has no SQL to follow by", model.name)).cause(e);
+        let place = |column: &String| planned.schema.index_of(column).ok();
+        let tested: Vec<Vec<usize>> =
+            model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+        let plan = match planner::plan(&planned.plan, &tested, &|_| true, &tables).map_err(failed)? {
+            Strategy::Incremental(plan) => plan,
+            Strategy::Whole(whole) => {
+                let error = Error::input(format!("model `{}` is computed whole: {whole}", model.name));
+                return Err(error.hint(format!("to change that, {}", whole.way_out())));
+            }
+        };
+        let columns: Vec<&str> = planned.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        planner::statements(&plan, &gold_table(model), &columns, &|set| TableReference::bare(key_set_name(set)))
+            .map_err(failed)
     }
 
     async fn last_run(&self, model: &Model, run: Option<SnapshotId>) -> Result<Option<LastRun>> {
@@ -197,12 +222,12 @@ fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained
 struct Nothing {
     /// By table, as it is scanned.
     schemas: BTreeMap<String, SchemaRef>,
-    /// The model's.
-    own: SchemaRef,
+    /// The model's own table.
+    own: (TableReference, SchemaRef),
 }
 
 impl Nothing {
-    fn of(plan: &LogicalPlan, own: &SchemaRef) -> Self {
+    fn of(plan: &LogicalPlan, model: &Model, schema: &SchemaRef) -> Self {
         let mut schemas = BTreeMap::new();
         // Nothing fails here: the closure does not.
         let _ = plan.apply_with_subqueries(|node| {
@@ -211,26 +236,45 @@ impl Nothing {
             }
             Ok(TreeNodeRecursion::Continue)
         });
-        Self { schemas, own: Arc::clone(own) }
+        Self { schemas, own: (gold_table(model), Arc::clone(schema)) }
     }
 }
 
-fn nothing(name: String, schema: SchemaRef) -> PlanResult<LogicalPlan> {
+/// What tables are called that are none of the warehouse's.
+fn key_set_name(number: usize) -> String {
+    format!("__keys_{number}")
+}
+
+fn gold_table(model: &Model) -> TableReference {
+    TableReference::partial(crate::engine::GOLD, model.name.as_str())
+}
+
+fn image_name(table: &TableReference, side: &str) -> String {
+    format!("__{side}_{}", name_of(table).replace('.', "_"))
+}
+
+fn nothing(name: impl Into<TableReference>, schema: SchemaRef) -> PlanResult<LogicalPlan> {
     let table = Arc::new(MemTable::try_new(schema, vec![Vec::new()])?);
-    LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(table), None)?.build()
+    LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()
 }
 
 impl Tables for Nothing {
     fn image(&self, table: &TableReference, image: Image) -> PlanResult<LogicalPlan> {
         let name = name_of(table);
         match self.schemas.get(&name) {
-            Some(schema) => nothing(format!("{image:?} {name}"), Arc::clone(schema)),
+            Some(schema) => {
+                let side = match image {
+                    Image::Before => "went",
+                    Image::After => "came",
+                };
+                nothing(image_name(table, side), Arc::clone(schema))
+            }
             None => datafusion::common::plan_err!("{name} is no input"),
         }
     }
 
     fn before(&self, scan: &TableScan) -> PlanResult<Option<LogicalPlan>> {
-        let name = format!("{} before", name_of(&scan.table_name));
+        let name = image_name(&scan.table_name, "was");
         let table = Arc::new(MemTable::try_new(scan.source.schema(), vec![Vec::new()])?);
         let scan =
             LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(table), scan.projection.clone())?;
@@ -238,12 +282,13 @@ impl Tables for Nothing {
     }
 
     fn current(&self) -> PlanResult<Option<LogicalPlan>> {
-        nothing("current".into(), Arc::clone(&self.own)).map(Some)
+        let (name, schema) = &self.own;
+        nothing(name.clone(), Arc::clone(schema)).map(Some)
     }
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
         let fields = plan.schema().fields().iter().enumerate();
         let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-        nothing(format!("keys {number}"), Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+        nothing(key_set_name(number), Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     }
 }

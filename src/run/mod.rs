@@ -14,6 +14,7 @@
 //! report    what a run says when it is done, and keeps in the ledger
 //! explain   how a model follows, and how its last run went
 //! verify    the newest snapshot's tables against those that raw gives
+//! changes   what differs in a table between two snapshots
 //! rollback  an earlier snapshot's contents as the next one
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! snapshot in place.
 
 mod audit;
+mod changes;
 mod difference;
 mod estimate;
 mod execute;
@@ -36,6 +38,7 @@ mod rollback;
 mod verify;
 
 pub use audit::{Audited, CheckResult};
+pub use changes::{ChangedRow, Changes};
 pub use estimate::Estimate;
 pub use execute::{Progress, RunOptions, Workshop, run};
 pub use explain::{Change, Explained, Explanation, Input, LastRun, Lookup, Read};

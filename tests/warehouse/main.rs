@@ -12,6 +12,7 @@
 //! | `order` | the order and the repetition of batches do not matter; incremental equals rebuild |
 //! | `incremental` | models follow exactly what changed, and equal a rebuild |
 //! | `bad_input` | what people and disks do wrong: told exactly, nothing lost, nothing published |
+//! | `between` | what differs between two snapshots |
 //! | `changes` | contracts and models change, and the tables follow |
 //! | `verify` | `smelt verify` finds whatever is not as raw gives it, and nothing else |
 //! | `rules` | rules that keep a snapshot from being published, rules that warn, freshness |
@@ -32,6 +33,7 @@ mod simulated;
 mod size;
 
 mod bad_input;
+mod between;
 mod changes;
 mod cli;
 mod explain;

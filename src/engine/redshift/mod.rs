@@ -38,6 +38,7 @@ use datafusion::{
 };
 
 pub(super) use date_parts::DatePart;
+pub(crate) use planner::AVERAGE;
 pub(super) use texts::CUT;
 pub(super) use timestamp_text::spell_timestamps;
 

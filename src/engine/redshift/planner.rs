@@ -166,6 +166,9 @@ fn decimal(expr: &Expr, data_type: &DataType) -> Option<(i16, i16)> {
     })
 }
 
+/// What AVG is planned as: the function of this name, over SUM and COUNT.
+pub(crate) const AVERAGE: &str = "average";
+
 /// SUM over COUNT with the result type of Redshift's AVG.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Average {
@@ -180,7 +183,7 @@ impl Average {
 
 impl ScalarUDFImpl for Average {
     fn name(&self) -> &'static str {
-        "average"
+        AVERAGE
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {

@@ -295,6 +295,41 @@ impl InMemory {
     pub(super) fn changed(&self, table: &TableReference) -> bool {
         !self.differences[table.table()].is_empty()
     }
+
+    /// All of them, as SQL calls them.
+    pub(super) fn register(&self, session: &Session) {
+        let mut named: Vec<(String, Arc<MemTable>)> = Vec::new();
+        for (table, difference) in &self.differences {
+            for (image, rows) in [(Image::Before, &difference.before), (Image::After, &difference.after)] {
+                named.push((image_name(table, image), table_of(rows.clone(), None)));
+            }
+        }
+        for (table, rows) in &self.then {
+            let name = if table.is_empty() { CURRENT.to_owned() } else { then_name(table) };
+            named.push((name, table_of(rows.clone(), None)));
+        }
+        for (number, keys) in self.keys.lock().unwrap().iter() {
+            named.push((key_set_name(*number), Arc::clone(keys)));
+        }
+        for (name, table) in named {
+            let _ = session.context.deregister_table(name.as_str());
+            session.context.register_table(name.as_str(), table).unwrap();
+        }
+    }
+}
+
+const CURRENT: &str = "current";
+
+fn image_name(table: &str, image: Image) -> String {
+    format!("{image:?}_{table}").to_lowercase()
+}
+
+fn then_name(table: &str) -> String {
+    format!("then_{table}")
+}
+
+pub(super) fn key_set_name(number: usize) -> String {
+    format!("key_set_{number}")
 }
 
 pub(super) fn scan(name: &str, table: &Arc<MemTable>) -> PlanResult<LogicalPlan> {
@@ -309,25 +344,25 @@ impl Tables for InMemory {
             Image::Before => &difference.before,
             Image::After => &difference.after,
         };
-        scan(&format!("{image:?}_{}", table.table()).to_lowercase(), &table_of(rows.clone(), None))
+        scan(&image_name(table.table(), image), &table_of(rows.clone(), None))
     }
 
     fn before(&self, like: &TableScan) -> PlanResult<Option<LogicalPlan>> {
         let Some(rows) = self.then.get(like.table_name.table()) else { return Ok(None) };
         let source = provider_as_source(table_of(rows.clone(), None));
-        let name = TableReference::bare(format!("then_{}", like.table_name.table()));
+        let name = TableReference::bare(then_name(like.table_name.table()));
         LogicalPlanBuilder::scan(name, source, like.projection.clone())?.build().map(Some)
     }
 
     fn current(&self) -> PlanResult<Option<LogicalPlan>> {
         let Some(rows) = self.then.get("") else { return Ok(None) };
-        scan("current", &table_of(rows.clone(), None)).map(Some)
+        scan(CURRENT, &table_of(rows.clone(), None)).map(Some)
     }
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
         let mut keys = self.keys.lock().unwrap();
         let table =
             keys.entry(number).or_insert_with(|| table_of(RecordBatch::new_empty(schema_of(plan.schema(), "k")), None));
-        scan(&format!("key_set_{number}"), table)
+        scan(&key_set_name(number), table)
     }
 }

@@ -1,14 +1,10 @@
 //! One table of the warehouse against the same table made from raw, row by row, as multisets.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Schema, SchemaRef},
-};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::{execution::SendableRecordBatchStream, physical_plan::streaming::PartitionStream};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::sample::{Sample, Sampled};
 use crate::{
@@ -16,10 +12,9 @@ use crate::{
     engine_error,
     error::{Error, Kind, Result},
     lake::{Lake, LocatedRows, TableFiles, TableName},
-    query::{ColumnText, Spelling},
     run::{
         Workshop,
-        difference::{Side, difference, sorted},
+        difference::{Pairs, Shown, Sides, difference, sorted},
     },
 };
 
@@ -54,12 +49,9 @@ pub enum Outcome {
 pub struct Example {
     /// The columns that tell the rows apart, if the table has such.
     pub key: Vec<String>,
-    pub warehouse: Option<Row>,
-    pub rebuild: Option<Row>,
+    pub warehouse: Option<Shown>,
+    pub rebuild: Option<Shown>,
 }
-
-/// Values as texts, or NULL, by column.
-type Row = Map<String, Value>;
 
 /// A table and where it lies.
 pub(super) struct Standing<'a> {
@@ -112,7 +104,7 @@ impl Workshop<'_> {
             };
             sorted(&context, rows, schema.fields().len())
         };
-        let mut found = Rows { key: &question.key, gone: Vec::new(), came: Vec::new() };
+        let mut found = Sides::new(&question.key, KEPT);
         let (fresh, current) = (rows(rebuild).map_err(engine_error)?, rows(warehouse).map_err(engine_error)?);
         let compared = difference(fresh, current, &schema, async |side, rows| found.take(side, &rows)).await;
         match compared.map_err(engine_error) {
@@ -121,7 +113,7 @@ impl Workshop<'_> {
                 let differs = || Outcome::Differs {
                     only_in_warehouse: done.gone,
                     only_in_rebuild: done.came,
-                    examples: found.examples(),
+                    examples: examples(&found),
                 };
                 Ok(Answer { outcome: if equal { Outcome::Equal } else { differs() }, compared: done.current })
             }
@@ -151,76 +143,44 @@ fn places(question: &Question<'_>, schema: &SchemaRef) -> Vec<usize> {
     if found.is_empty() { (0..schema.fields().len()).collect() } else { found }
 }
 
-/// Some of the rows that differ.
-struct Rows<'a> {
-    key: &'a [String],
-    gone: Vec<Row>,
-    came: Vec<Row>,
-}
-
-impl Rows<'_> {
-    fn take(&mut self, side: Side, batch: &RecordBatch) -> Result<()> {
-        let rows = if side == Side::Gone { &mut self.gone } else { &mut self.came };
-        let failed = |e| Error::bug("a row cannot be shown").cause(e);
-        let schema = batch.schema();
-        let columns = batch.columns().iter().map(|column| ColumnText::new(column.as_ref(), Spelling::Iso));
-        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        for row in 0..batch.num_rows().min(KEPT - rows.len()) {
-            let mut shown = Row::new();
-            for (field, column) in std::iter::zip(schema.fields(), &columns) {
-                let mut text = String::new();
-                let there = column.write(row, &mut text).map_err(failed)?;
-                shown.insert(field.name().clone(), if there { text.into() } else { Value::Null });
-            }
-            rows.push(shown);
-        }
-        Ok(())
-    }
-
-    /// Rows of one key beside each other first.
-    fn examples(&self) -> Vec<Example> {
-        let key = |row: &Row| -> Vec<Value> { self.key.iter().map(|column| row[column].clone()).collect() };
-        let mut came: HashMap<Vec<Value>, &Row> = HashMap::new();
-        if !self.key.is_empty() {
-            came.extend(self.came.iter().map(|row| (key(row), row)));
-        }
-        let example = |warehouse: Option<&Row>, rebuild: Option<&Row>| Example {
-            key: self.key.to_vec(),
-            warehouse: warehouse.cloned(),
-            rebuild: rebuild.cloned(),
-        };
-        let (mut pairs, mut gone) = (Vec::new(), Vec::new());
-        for row in &self.gone {
-            match came.remove(&key(row)) {
-                Some(other) => pairs.push(example(Some(row), Some(other))),
-                None => gone.push(example(Some(row), None)),
-            }
-        }
-        let came = self.came.iter().filter(|row| self.key.is_empty() || came.contains_key(&key(row)));
-        let came = came.map(|row| example(None, Some(row)));
-        pairs.into_iter().take(SHOWN).chain(gone.into_iter().take(SHOWN)).chain(came.take(SHOWN)).collect()
-    }
+/// A few of the rows that differ, those of one key beside each other first.
+fn examples(found: &Sides<'_>) -> Vec<Example> {
+    let example = |(warehouse, rebuild): (Option<&Shown>, Option<&Shown>)| Example {
+        key: found.key.to_vec(),
+        warehouse: warehouse.cloned(),
+        rebuild: rebuild.cloned(),
+    };
+    let Pairs { both, gone, came } = found.pairs();
+    let both = both.into_iter().take(SHOWN).map(|(gone, came)| (Some(gone), Some(came)));
+    let gone = gone.into_iter().take(SHOWN).map(|row| (Some(row), None));
+    let came = came.into_iter().take(SHOWN).map(|row| (None, Some(row)));
+    both.chain(gone).chain(came).map(example).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(id: &str, value: &str) -> Row {
+    fn row(id: &str, value: &str) -> Shown {
         [("id", id), ("value", value)].into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+    }
+
+    fn found(key: &[String], gone: Vec<Shown>, came: Vec<Shown>) -> Sides<'_> {
+        let mut found = Sides::new(key, KEPT);
+        (found.gone, found.came) = (gone, came);
+        found
     }
 
     #[test]
     fn rows_of_one_key_are_shown_together() {
         let key = ["id".to_owned()];
-        let rows =
-            Rows { key: &key, gone: vec![row("a", "1"), row("b", "1")], came: vec![row("b", "2"), row("c", "1")] };
-        let shown: Vec<_> = rows.examples().into_iter().map(|one| (one.warehouse, one.rebuild)).collect();
+        let rows = found(&key, vec![row("a", "1"), row("b", "1")], vec![row("b", "2"), row("c", "1")]);
+        let shown: Vec<_> = examples(&rows).into_iter().map(|one| (one.warehouse, one.rebuild)).collect();
         assert_eq!(
             shown,
             [(Some(row("b", "1")), Some(row("b", "2"))), (Some(row("a", "1")), None), (None, Some(row("c", "1"))),]
         );
-        let rows = Rows { key: &[], gone: vec![row("a", "1"); 9], came: vec![row("a", "2")] };
-        assert_eq!(rows.examples().len(), SHOWN + 1, "without a key, nothing belongs together");
+        let rows = found(&[], vec![row("a", "1"); 9], vec![row("a", "2")]);
+        assert_eq!(examples(&rows).len(), SHOWN + 1, "without a key, nothing belongs together");
     }
 }
