@@ -63,7 +63,7 @@ fn tell(explanation: &Explanation) -> String {
             text.push_str(&format!("rebuild key: {}\n  because {why}\n", key.join(", ")));
             if let Some(told_by) = by_difference {
                 text.push_str(&format!(
-                    "maintained by difference: groups gain and lose what {told_by} come to, as they are and as they were\n"
+                    "maintained by difference: to each group is added what {told_by} come to as they are, less what they came to\n"
                 ));
             }
             if !reads.is_empty() {
@@ -75,7 +75,7 @@ fn tell(explanation: &Explanation) -> String {
             }
             for (place, read) in reads.iter().enumerate() {
                 let branch = if place + 1 == reads.len() { "└─" } else { "├─" };
-                text.push_str(&format!("{branch} {}: {}\n", read.table, looked_up(&read.by)));
+                text.push_str(&format!("{branch} {}: {}\n", read.table, looked_up(&read.by, by_difference.is_some())));
             }
         }
         Explained::Whole { why, way_out } => {
@@ -118,13 +118,17 @@ fn tell(explanation: &Explanation) -> String {
     text
 }
 
-fn looked_up(by: &[Lookup]) -> String {
+fn looked_up(by: &[Lookup], by_difference: bool) -> String {
     if by.is_empty() {
         return "read whole".into();
     }
     let ways = by.iter().map(|lookup| {
-        let of = if lookup.affected_keys { "the affected keys" } else { "the rows that it is joined with" };
-        format!("{} of {of}", lookup.columns.join(", "))
+        let columns = lookup.columns.join(", ");
+        match (lookup.affected_keys, by_difference) {
+            (true, true) => format!("affected {columns}"),
+            (true, false) => format!("{columns} of the affected keys"),
+            (false, _) => format!("{columns} of the rows that it is joined with"),
+        }
     });
     format!("looked up by {}", ways.collect::<Vec<_>>().join(", and by "))
 }

@@ -49,7 +49,8 @@ fn compacted(batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
     Box::pin(RecordBatchStreamAdapter::new(schema, batches.and_then(|batch| async move { compact(&batch) })))
 }
 
-fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+/// The batch with texts that hold little more than they show.
+pub(crate) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| own(column).unwrap_or_else(|| Arc::clone(column))).collect();
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }

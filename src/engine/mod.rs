@@ -41,6 +41,7 @@ pub use sql::{Purpose, plan};
 pub use text::SqlText;
 
 pub(crate) use {
+    compact_views::compact,
     diagnose::sql_span,
     dialect::{Redshift, canonical},
     redshift::AVERAGE,

@@ -89,7 +89,7 @@ pub(super) fn find(footer: &ParquetMetaData, column: &str, stored: &DataType, wa
 impl Entry {
     /// Where the hashes of so many rows are.
     pub(super) fn range(&self, rows: u64) -> std::ops::Range<u64> {
-        self.offset..self.offset.saturating_add(rows * size_of::<u32>() as u64)
+        self.offset..self.offset.saturating_add(rows.saturating_mul(size_of::<u32>() as u64))
     }
 
     /// The hashes; none if these are not the bytes that were written.

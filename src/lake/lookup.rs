@@ -13,7 +13,7 @@ use arrow::{
     datatypes::{DataType, Schema, SchemaRef, UInt32Type},
     row::{RowConverter, SortField},
 };
-use datafusion::common::{hash_utils::create_hashes, runtime::SpawnedTask};
+use datafusion::common::{hash_utils::create_hashes, runtime::SpawnedTask, utils::normalize_float_zero};
 use foldhash::fast::{FixedState, RandomState};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::path::Path;
@@ -71,7 +71,7 @@ impl Keys {
         let mut hashes = Vec::new();
         for batch in batches {
             let keys = std::iter::zip(batch.columns(), &columns)
-                .map(|(keys, &column)| cast(keys, field_type(column)))
+                .map(|(keys, &column)| Ok(normalize_float_zero(&cast(keys, field_type(column))?)))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(failed)?;
             for hash in hashed(&keys, &hasher, &mut hashes)? {
@@ -99,8 +99,10 @@ impl Keys {
     /// Which rows have one of the keys.
     fn have(&self, keys: &[ArrayRef]) -> Result<BooleanArray> {
         let failed = |e| Error::bug("keys cannot be compared").cause(e);
+        // As joins and groups have them: -0 is 0.
+        let keys: Vec<ArrayRef> = keys.iter().map(normalize_float_zero).collect();
         let mut hashes = Vec::new();
-        let hashes = hashed(keys, &self.hasher, &mut hashes)?;
+        let hashes = hashed(&keys, &self.hasher, &mut hashes)?;
         let likely: BooleanBuffer = hashes
             .iter()
             .map(|hash| {
@@ -141,7 +143,8 @@ fn place(hash: u64, words: usize) -> (usize, u64) {
 
 impl Values {
     fn add(&mut self, keys: ArrayRef) -> Result<(), arrow::error::ArrowError> {
-        if keys.null_count() > 0 {
+        // Nor where NaN is.
+        if keys.null_count() > 0 || keys.data_type().is_floating() {
             self.sorted = None;
         }
         if let (Some(known), Some(hashes)) = (&mut self.hashes, key_hashes::hashes(&keys)) {
@@ -437,5 +440,26 @@ mod tests {
         lake.store().put(&path, bytes.into()).await.unwrap();
         let failure = found(&lake, &table, &file, &keys).await.unwrap_err();
         assert!(format!("{failure:?}").contains("hashes"), "{failure:?}");
+    }
+
+    /// Zero has two spellings, and NaN is none of a page's bounds.
+    #[tokio::test]
+    async fn floats_are_found_as_joins_and_groups_have_them() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("x", DataType::Float64, true)]));
+        let batch = |values: Vec<f64>| {
+            let values: ArrayRef = Arc::new(arrow::array::Float64Array::from(values));
+            RecordBatch::try_new(Arc::clone(&schema), vec![values]).unwrap()
+        };
+        let lake = Lake::on(Arc::new(InMemory::new()), Zones::default(), Arc::new(SystemClock), "memory");
+        let table = TableName::gold("t");
+        let mut writer = FileWriter::table(&lake, &table, &RunId("run".into()), Arc::clone(&schema));
+        writer.write(&batch(vec![1.0, -0.0, f64::NAN, 0.0])).await.unwrap();
+        let file = writer.finish().await.unwrap().remove(0);
+        for (wanted, expected) in [(0.0, vec![1, 3]), (-0.0, vec![1, 3]), (f64::NAN, vec![2]), (7.0, vec![])] {
+            let keys = Keys::new(&schema, vec![0], &[batch(vec![wanted])]).unwrap();
+            let found = lookup(&lake, &lake.table_folder(&table), &file, &schema, &keys, &[0]).await.unwrap();
+            let places: Vec<u32> = found.iter().flat_map(|found| found.places.values()).copied().collect();
+            assert_eq!(places, expected, "{wanted}");
+        }
     }
 }

@@ -388,21 +388,29 @@ impl Opened {
 
 /// Footers that were read, with the index of pages: files never change. A run looks many times into the same ones.
 #[derive(Debug, Default)]
-pub(crate) struct Footers(Mutex<HashMap<Path, Arc<ParquetMetaData>>>);
+pub(crate) struct Footers(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    footers: HashMap<Path, Arc<ParquetMetaData>>,
+    bytes: usize,
+}
 
 impl Footers {
-    const MOST: usize = 256;
+    const MOST_BYTES: usize = 64 << 20;
 
     fn get(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).footers.get(path).cloned()
     }
 
     fn keep(&self, path: &Path, footer: &Arc<ParquetMetaData>) {
-        let mut footers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if footers.len() >= Self::MOST {
-            footers.clear();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = footer.memory_size();
+        if kept.bytes + bytes > Self::MOST_BYTES {
+            *kept = Kept::default();
         }
-        footers.insert(path.clone(), Arc::clone(footer));
+        kept.bytes += bytes;
+        kept.footers.insert(path.clone(), Arc::clone(footer));
     }
 }
 
@@ -498,6 +506,10 @@ impl AsyncFileReader for StoredFile {
     /// All at once: one trip to the store, or to the threads that read files, and not one for each page.
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         async move {
+            // A damaged footer asks for anything, and stores make room for it before they look.
+            if ranges.iter().any(|range| range.start > range.end || range.end > self.bytes) {
+                return Err(ParquetError::EOF("its footer names bytes that it has not".into()));
+            }
             let bytes = self.store.get_ranges(&self.path, &ranges).await;
             bytes.map_err(|e| ParquetError::External(Box::new(e)))
         }
@@ -528,6 +540,11 @@ pub(crate) fn content_bytes(batch: &RecordBatch) -> usize {
             column.as_string_view().views().iter().map(|view| (*view as u32) as usize).sum::<usize>()
                 + 16 * column.len()
         }
+        DataType::Utf8 => {
+            let offsets = column.as_string::<i32>().value_offsets();
+            let (first, last) = (offsets.first().copied(), offsets.last().copied());
+            (last.unwrap_or_default() - first.unwrap_or_default()) as usize + 4 * column.len()
+        }
         other => other.primitive_width().unwrap_or(8) * column.len(),
     };
     batch.columns().iter().map(column).sum()
@@ -536,4 +553,23 @@ pub(crate) fn content_bytes(batch: &RecordBatch) -> usize {
 /// One batch of many.
 pub(crate) fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
     concat_batches(schema, batches).map_err(|e| Error::bug("batches of one table do not fit together").cause(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_footer_that_names_bytes_which_are_not_there_is_told_and_no_room_is_made_for_them() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("gold/t/part");
+        store.put(&path, Bytes::from_static(b"eight ok").into()).await.unwrap();
+        let mut file = StoredFile { store, path, bytes: 8 };
+        assert_eq!(file.get_byte_ranges(vec![0..5, 6..8]).await.unwrap(), ["eight", "ok"]);
+        for beyond in [0..u64::MAX, 4..9, Range { start: 5, end: 4 }] {
+            assert!(file.get_byte_ranges(vec![0..1, beyond]).await.is_err());
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl LakeTable {
         })
     }
 
-    /// Tells the engine which columns are together unique and never NULL; there may be several such keys.
+    /// Tells the engine which columns are together unique, NULL being a value like others; there may be several such keys.
     #[must_use]
     pub fn with_keys(mut self, keys: &[Vec<String>]) -> Self {
         let position = |column: &String| self.table.schema.index_of(column).ok();

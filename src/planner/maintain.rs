@@ -36,8 +36,6 @@ use super::{
     shape::Node,
 };
 
-use crate::gold::unique_keys;
-
 /// The plan by difference, if the model's rows tell enough, and no more is read than by groups, which
 /// `grouped` are.
 pub(super) fn plan(
@@ -373,6 +371,8 @@ fn kind(
     let nullable = value.nullable(below)? && !position(value, below).is_some_and(|place| never_null(rows, place));
     Ok(match (function.func.name(), params.distinct) {
         ("count", false) => Some(Kind::Count { of_all: !nullable }),
+        // Of floats, -0 is counted as 0, and is another value to a lookup.
+        ("count", true) if value.get_type(below)?.is_floating() => None,
         ("count", true) => match position(value, below) {
             Some(place) if distinct.is_none_or(|other| other == place) => {
                 *distinct = Some(place);
@@ -385,14 +385,14 @@ fn kind(
     })
 }
 
-/// Whether no row has NULL in a column: what rows are joined or compared by is never NULL, for one.
+/// Whether no row has NULL in a column: what rows are joined or compared by is never NULL, for one. A unique
+/// key's columns may be, once.
 fn never_null(node: &Node, place: usize) -> bool {
     let schema = node.plan.schema();
     if !schema.field(place).is_nullable() {
         return true;
     }
     match (&node.plan, node.inputs.as_slice()) {
-        (LogicalPlan::TableScan(_), _) => unique_keys(&node.plan).iter().any(|key| key.contains(&place)),
         (LogicalPlan::Projection(projection), [input]) => {
             position(&projection.expr[place], input.plan.schema()).is_some_and(|place| never_null(input, place))
         }

@@ -13,9 +13,14 @@ use datafusion::{
     },
     logical_expr::{
         Aggregate, BinaryExpr, Distinct, Expr, GroupingSet, Join, JoinType, LogicalPlan, Operator, SortExpr, TableScan,
-        cast, expr::ScalarFunction, lit,
+        cast,
+        expr::{AggregateFunction, ScalarFunction},
+        lit,
     },
-    sql::unparser::{Unparser, dialect::CustomDialectBuilder},
+    sql::{
+        sqlparser::ast,
+        unparser::{Unparser, dialect::CustomDialectBuilder},
+    },
 };
 
 use super::{
@@ -59,15 +64,15 @@ pub fn statements(
     statements.push(format!("CREATE TEMP TABLE __fresh AS\n{fresh}"));
     statements.push(format!(
         "CREATE TEMP TABLE __difference AS\n\
-         SELECT {all}, SUM(weight) AS weight FROM (\n  \
-           SELECT {all}, 1 AS weight FROM __fresh\n  \
+         SELECT {all}, SUM(__weight) AS __weight FROM (\n  \
+           SELECT {all}, 1 AS __weight FROM __fresh\n  \
            UNION ALL\n  \
-           SELECT {all}, -1 AS weight FROM {model} AS rows WHERE EXISTS (SELECT 1 FROM {affected} AS keys WHERE {})\n\
-         ) AS sides GROUP BY {all} HAVING SUM(weight) <> 0",
-        matched("rows", "keys", &by_key)
+           SELECT {all}, -1 AS __weight FROM {model} AS m WHERE EXISTS (SELECT 1 FROM {affected} AS k WHERE {})\n\
+         ) AS s GROUP BY {all} HAVING SUM(__weight) <> 0",
+        matched("m", "k", &by_key)
     ));
     let differs =
-        |rows: &str| format!("EXISTS (SELECT 1 FROM __difference AS other WHERE {})", matched(rows, "other", &by_name));
+        |rows: &str| format!("EXISTS (SELECT 1 FROM __difference AS d WHERE {})", matched(rows, "d", &by_name));
     statements.push(format!("DELETE FROM {model} WHERE {}", differs(&model)));
     statements.push(format!("INSERT INTO {model} ({all}) SELECT {all} FROM __fresh WHERE {}", differs("__fresh")));
     Ok(statements)
@@ -250,7 +255,11 @@ impl Writer {
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<String> {
         let input = self.input(&aggregate.input)?;
         let exprs = |exprs: &[Expr]| exprs.iter().map(|expr| text(expr, &[&input])).collect::<Result<Vec<_>>>();
-        let mut values = exprs(&aggregate.aggr_expr)?;
+        let values = aggregate.aggr_expr.iter().map(|expr| match unaliased(expr) {
+            Expr::AggregateFunction(function) if function.func.name() == "string_agg" => listed(function, &input),
+            expr => text(expr, &[&input]),
+        });
+        let mut values = values.collect::<Result<Vec<_>>>()?;
         let averages = averages(aggregate).into_iter().map(|(sum, _)| {
             let sum = &values[sum];
             format!("avg{}", sum.strip_prefix("sum").unwrap_or(sum))
@@ -276,6 +285,20 @@ impl Writer {
         let columns = exprs(&groups)?.into_iter().chain(["NULL".to_owned()]).chain(values);
         Ok(format!("{} GROUP BY {by}", select(columns.collect(), &input.alias)))
     }
+}
+
+/// LISTAGG, which the engine calls otherwise.
+fn listed(function: &AggregateFunction, input: &Input<'_>) -> Result<String> {
+    let params = &function.params;
+    if params.filter.is_some() {
+        return not_impl_err!("LISTAGG with FILTER as SQL");
+    }
+    let values = params.args.iter().map(|value| text(value, &[input])).collect::<Result<Vec<_>>>()?;
+    let distinct = if params.distinct { "DISTINCT " } else { "" };
+    let order = params.order_by.iter().map(|key| ordered(key, input)).collect::<Result<Vec<_>>>()?;
+    let within =
+        if order.is_empty() { String::new() } else { format!(" WITHIN GROUP (ORDER BY {})", order.join(", ")) };
+    Ok(format!("LISTAGG({distinct}{}){within}", values.join(", ")))
 }
 
 /// Pairs of a sum and a count of the same values, by their positions among an aggregate's values: AVG is planned
@@ -322,6 +345,10 @@ fn ordered(key: &SortExpr, input: &Input<'_>) -> Result<String> {
     let direction = if key.asc { "ASC" } else { "DESC" };
     let nulls = if key.nulls_first { "FIRST" } else { "LAST" };
     Ok(format!("{} {direction} NULLS {nulls}", text(&key.expr, &[input])?))
+}
+
+fn longest_text() -> ast::DataType {
+    ast::DataType::Varchar(Some(ast::CharacterLength::IntegerLength { length: 65_535, unit: None }))
 }
 
 /// An expression over the inputs' columns.
@@ -375,6 +402,12 @@ fn text(expr: &Expr, inputs: &[&Input<'_>]) -> Result<String> {
             other => Transformed::no(other),
         })
     });
-    let dialect = CustomDialectBuilder::new().with_identifier_quote_style('"').build();
+    let dialect = CustomDialectBuilder::new()
+        .with_identifier_quote_style('"')
+        .with_float64_ast_dtype(ast::DataType::DoublePrecision)
+        // VARCHAR alone is one of 256 bytes.
+        .with_utf8_cast_dtype(longest_text())
+        .with_large_utf8_cast_dtype(longest_text())
+        .build();
     Ok(Unparser::new(&dialect).with_pretty(false).expr_to_sql(&said.data()?)?.to_string())
 }

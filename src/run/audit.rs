@@ -71,10 +71,11 @@ impl Audited {
 
 impl Workshop<'_> {
     /// The rules that held in the base: only such of them are tested in full as the change may break.
-    pub(super) fn held<'r>(candidate: &Candidate, rules: &'r [Check]) -> Vec<&'r Check> {
+    /// Their positions: several may have one name.
+    pub(super) fn held(candidate: &Candidate, rules: &[Check]) -> Vec<usize> {
         let base = candidate.base().filter(|base| base.definitions.checks == quality::fingerprint(rules));
         match base.and_then(|base| base.broken.as_ref()) {
-            Some(broken) => rules.iter().filter(|rule| !broken.contains(&rule.name)).collect(),
+            Some(broken) => (0..rules.len()).filter(|&place| !broken.contains(&rules[place].name)).collect(),
             None => Vec::new(),
         }
     }
@@ -89,14 +90,14 @@ impl Workshop<'_> {
         Ok(holds)
     }
 
-    /// Tests the rules in full on the candidate, but for those that are known to hold.
+    /// Tests the rules in full on the candidate, but for those at positions that are known to hold.
     pub(super) async fn test(
         &self,
         context: &SessionContext,
         rules: &[Check],
-        holding: &BTreeSet<&str>,
+        holding: &BTreeSet<usize>,
     ) -> Result<Audited> {
-        let others = rules.iter().filter(|rule| !holding.contains(rule.name.as_str()));
+        let others = rules.iter().enumerate().filter(|(place, _)| !holding.contains(place)).map(|(_, rule)| rule);
         Ok(Audited { checks: rules.len(), failed: quality::audit(context, others).await? })
     }
 

@@ -3,7 +3,10 @@
 //! Both come sorted by all columns, so that one pass over them is enough and memory is bounded by two
 //! batches. A row that is there as often as before is no change, and nobody downstream hears of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch},
@@ -161,19 +164,25 @@ impl<'a> Sides<'a> {
 
     pub(super) fn pairs(&self) -> Pairs<'_> {
         let key = |row: &Shown| -> Vec<Value> { self.key.iter().map(|column| row[column].clone()).collect() };
-        let mut others: HashMap<Vec<Value>, &Shown> = HashMap::new();
+        // By key, the rows that are yet alone. A table may have several of one.
+        let mut others: HashMap<Vec<Value>, VecDeque<usize>> = HashMap::new();
         if !self.key.is_empty() {
-            others.extend(self.came.iter().map(|row| (key(row), row)));
+            for (place, row) in self.came.iter().enumerate() {
+                others.entry(key(row)).or_default().push_back(place);
+            }
         }
-        let (mut both, mut gone) = (Vec::new(), Vec::new());
+        let (mut both, mut gone, mut paired) = (Vec::new(), Vec::new(), HashSet::new());
         for row in &self.gone {
-            match others.remove(&key(row)) {
-                Some(other) => both.push((row, other)),
+            match others.get_mut(&key(row)).and_then(VecDeque::pop_front) {
+                Some(other) => {
+                    paired.insert(other);
+                    both.push((row, &self.came[other]));
+                }
                 None => gone.push(row),
             }
         }
-        let came = self.came.iter().filter(|row| self.key.is_empty() || others.contains_key(&key(row))).collect();
-        Pairs { both, gone, came }
+        let came = self.came.iter().enumerate().filter(|(place, _)| !paired.contains(place)).map(|(_, row)| row);
+        Pairs { both, gone, came: came.collect() }
     }
 }
 

@@ -187,7 +187,7 @@ impl Workshop<'_> {
         }
         let rules = self.rules();
         let held = Self::held(candidate, &rules);
-        let (models, holding) = self.follow(candidate, &plan.models, &held, at_once, progress).await?;
+        let (models, holding) = self.follow(candidate, &plan.models, (&rules, &held), at_once, progress).await?;
         tracing::debug!("models are up to date");
         report.models = models;
         for table in &plan.dropped {
@@ -210,18 +210,18 @@ impl Workshop<'_> {
     }
 
     /// Each model, and each rule that held, after the models that it reads; several at once. Gives the
-    /// models' reports, in the plan's order, and the names of the rules that hold.
-    async fn follow<'r>(
+    /// models' reports, in the plan's order, and the positions of the rules that hold.
+    async fn follow(
         &self,
         candidate: &Candidate,
         models: &[ModelPlan],
-        held: &[&'r Check],
+        (rules, held): (&[Check], &[usize]),
         at_once: usize,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<(Vec<ModelReport>, BTreeSet<&'r str>)> {
-        enum Done<'r> {
+    ) -> Result<(Vec<ModelReport>, BTreeSet<usize>)> {
+        enum Done {
             Model(ModelReport),
-            Rule(&'r Check, bool),
+            Rule(usize, bool),
         }
         let made: BTreeMap<TableName, usize> =
             models.iter().enumerate().map(|(place, model)| (TableName::gold(&model.name), place)).collect();
@@ -232,19 +232,19 @@ impl Workshop<'_> {
         for model in models {
             after.push(made_by(&self.models.get(&model.name)?.inputs));
         }
-        after.extend(held.iter().map(|rule| made_by(&rule.inputs)));
+        after.extend(held.iter().map(|&rule| made_by(&rules[rule].inputs)));
         let done = in_order(&after, at_once, async |place| match models.get(place) {
             Some(model) => self.follow_one(candidate, model, progress).await.map(Done::Model),
             None => {
                 let rule = held[place - models.len()];
-                Ok(Done::Rule(rule, self.still_holds(candidate, rule).await?))
+                Ok(Done::Rule(rule, self.still_holds(candidate, &rules[rule]).await?))
             }
         });
         let (mut reports, mut holding) = (Vec::new(), BTreeSet::new());
         for done in done.await? {
             match done {
                 Done::Model(report) => reports.push(report),
-                Done::Rule(rule, true) => drop(holding.insert(rule.name.as_str())),
+                Done::Rule(rule, true) => drop(holding.insert(rule)),
                 Done::Rule(_, false) => {}
             }
         }
@@ -309,7 +309,7 @@ impl Workshop<'_> {
         &self,
         candidate: &Candidate,
         totals: &BTreeMap<String, EntityTotals>,
-        (rules, holding): (&[Check], &BTreeSet<&str>),
+        (rules, holding): (&[Check], &BTreeSet<usize>),
         report: &mut RunReport,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<()> {

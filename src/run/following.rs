@@ -30,7 +30,7 @@ use object_store::path::Path;
 
 use super::Workshop;
 use crate::{
-    engine::ran_out_of_memory,
+    engine::{compact, ran_out_of_memory},
     engine_error,
     error::{Error, Result},
     lake::{
@@ -81,7 +81,8 @@ impl Workshop<'_> {
             if number != plan.affected_keys {
                 return Ok(());
             }
-            if count > SMALL.max(rows / WORTH) {
+            // By difference, groups are not read.
+            if plan.by_difference.is_none() && count > SMALL.max(rows / WORTH) {
                 return Err(Failure::Whole(format!("the change affects {count} keys")));
             }
             affected = keys.to_vec();
@@ -175,7 +176,8 @@ async fn rows_of(context: &SessionContext, plan: LogicalPlan, most: usize) -> Pl
         if bytes > most {
             return Ok(None);
         }
-        batches.push(batch);
+        // What is looked up shows a few texts of each page that it holds.
+        batches.push(compact(&batch)?);
     }
     Ok(Some(batches))
 }

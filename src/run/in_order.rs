@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Does one piece of work for each entry of `after`, which names the pieces that it depends on by their
 /// positions, earlier ones; at most so many at once. Gives what they came to, in their order. After a failure
@@ -38,6 +38,7 @@ pub(super) async fn in_order<T, F: Future<Output = Result<T>>>(
     }
     match failed {
         Some(error) => Err(error),
+        None if !unfinished.is_empty() => Err(Error::bug("pieces of a run's work wait for each other")),
         None => Ok(done.into_iter().flatten().collect()),
     }
 }
@@ -47,7 +48,6 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::error::Error;
 
     #[tokio::test]
     async fn a_piece_begins_when_those_that_it_depends_on_are_done() {

@@ -216,6 +216,11 @@ impl Session {
         self.context.register_table(name, table).unwrap();
     }
 
+    pub(super) fn register_bare(&self, name: &str, table: Arc<MemTable>) {
+        let _ = self.context.deregister_table(name);
+        self.context.register_table(name, table).unwrap();
+    }
+
     pub(super) fn register_database(&self, database: &Database) {
         for (number, name) in TABLES.iter().enumerate() {
             self.register("staging", name, table_of(database.rows(number), Some(vec![0])));
@@ -312,8 +317,7 @@ impl InMemory {
             named.push((key_set_name(*number), Arc::clone(keys)));
         }
         for (name, table) in named {
-            let _ = session.context.deregister_table(name.as_str());
-            session.context.register_table(name.as_str(), table).unwrap();
+            session.register_bare(&name, table);
         }
     }
 }

@@ -233,6 +233,18 @@ fn a_sum_that_comes_to_zero_is_none_only_if_it_adds_nothing() {
 }
 
 #[test]
+fn a_group_of_which_nothing_is_counted_is_still_there() {
+    // What is unique may be NULL, once.
+    let pairs = "select k, g from staging.t0 group by k, g";
+    let counted =
+        "select c0 as k, count(c1) as known, sum(c1) as g, count(distinct c1) as different from gold.m0 group by c0";
+    let batches = [vec![delete(0, 1)], vec![insert(0, "1 0 0")], vec![delete(0, 0), delete(0, 0)]];
+    let counts = follow(&[pairs, counted], [&["1 - 0", "1 3 0", "2 3 0"], &[], &[]], &batches);
+    assert!(counts.iter().all(|counts| counts.by_difference == 1), "{counts:?}");
+    assert_eq!(changed(&counts)[..2], [1, 1]);
+}
+
+#[test]
 fn a_value_is_counted_once_however_many_rows_have_it() {
     let sql = "select a.g, count(distinct a.k) as different, count(*) as rows from staging.t0 a \
                join staging.t1 b on a.k = b.k group by a.g";
