@@ -51,6 +51,9 @@ fn compacted(batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
 
 /// The batch with texts that hold little more than they show.
 pub(crate) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    if batch.num_columns() == 0 {
+        return Ok(batch.clone());
+    }
     let columns = batch.columns().iter().map(|column| own(column).unwrap_or_else(|| Arc::clone(column))).collect();
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }

@@ -11,7 +11,7 @@ use super::{
     models::Relation,
     sql::query,
 };
-use crate::planner::{Strategy, render};
+use crate::planner::{Strategy, Tables as _, render};
 
 /// How many plans were compared, and how many have no words.
 #[derive(Debug, Default, Clone, Copy)]
@@ -57,6 +57,10 @@ pub(super) async fn check(model: &Relation, tables: &[Vec<Row>; 3], batch: &Batc
     let strategy =
         crate::planner::plan(&plan, &[], &|table| tables.changed(table), &tables).map_err(|e| e.to_string())?;
     let Strategy::Incremental(incremental) = strategy else { return Ok(found) };
+    // A statement may read a set that no plan reads.
+    for set in &incremental.key_sets {
+        tables.keys(set.number, &set.plan).map_err(|e| e.to_string())?;
+    }
     let made = match session.key_sets(&incremental.key_sets, &tables).await {
         Err(failure) if failure.contains(REFUSED) => return Ok(found),
         made => made?,
