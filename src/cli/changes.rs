@@ -1,7 +1,5 @@
 //! `smelt changes`: what differs in a table between two snapshots.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use serde_json::Value;
 
@@ -10,8 +8,8 @@ use super::{
     snapshots::nothing_published,
 };
 use crate::{
-    error::{Error, Result, nearest},
-    lake::{Snapshot, SnapshotId, TableName},
+    error::Result,
+    lake::{SnapshotId, TableName},
     query::printable,
     run::Changes,
 };
@@ -54,30 +52,14 @@ pub(super) async fn run(args: ChangesArgs, global: &Global) -> Result<()> {
         (Some(from), _) | (None, Some(from)) => Some(opened.lake.pin(from).await?),
     };
     let from = from.as_ref().map(|(snapshot, _)| snapshot);
-    let name = named(&args.table, from, &to)?;
+    let known = from.into_iter().chain([&to]).flat_map(|snapshot| snapshot.tables.keys().cloned()).collect();
+    let name = TableName::meant(&args.table, &known)?;
     let changes = opened.workshop().changes(&name, from, &to, args.limit).await?;
     if global.json {
         return global.answer_json(&changes);
     }
     global.answer(tell(&changes));
     Ok(())
-}
-
-/// The table that people mean; those of gold need no prefix, and others only where gold has one of the name.
-fn named(text: &str, from: Option<&Snapshot>, to: &Snapshot) -> Result<TableName> {
-    let known: BTreeSet<&TableName> =
-        from.into_iter().chain([to]).flat_map(|snapshot| snapshot.tables.keys()).collect();
-    let spelt = [text.parse().ok(), Some(TableName::gold(text)), Some(TableName::staging(text))];
-    if let Some(table) = spelt.into_iter().flatten().find(|table| known.contains(table)) {
-        return Ok(table);
-    }
-    let error = Error::input(format!("neither snapshot has a table `{text}`"));
-    let full: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let bare = known.iter().map(|table| table.name.as_str());
-    Err(match nearest(text, full.iter().map(String::as_str).chain(bare)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("`smelt tables` lists them"),
-    })
 }
 
 fn tell(changes: &Changes) -> String {

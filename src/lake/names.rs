@@ -1,8 +1,10 @@
 //! Newtypes, so that a batch is never taken for a snapshot.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{self, Error, nearest};
 
 /// A published snapshot's number, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +57,25 @@ impl TableName {
     pub fn staging(name: impl Into<String>) -> Self {
         Self { zone: Zone::Staging, name: name.into() }
     }
+    /// The one of these that people mean; those of gold need no prefix, and others only where gold has one of the
+    /// name.
+    ///
+    /// # Errors
+    /// `Input` when it is none of them, with a near name.
+    pub fn meant(text: &str, known: &BTreeSet<Self>) -> error::Result<Self> {
+        let spelt = [text.parse().ok(), Some(Self::gold(text)), Some(Self::staging(text))];
+        if let Some(table) = spelt.into_iter().flatten().find(|table| known.contains(table)) {
+            return Ok(table);
+        }
+        let error = Error::input(format!("there is no table `{text}`"));
+        let full: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let bare = known.iter().map(|table| table.name.as_str());
+        Err(match nearest(text, full.iter().map(String::as_str).chain(bare)) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("`smelt tables` lists them"),
+        })
+    }
+
     pub fn gold(name: impl Into<String>) -> Self {
         Self { zone: Zone::Gold, name: name.into() }
     }

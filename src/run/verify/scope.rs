@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::{
-    error::{Error, Result, nearest},
+    error::{Error, Result},
     lake::TableName,
 };
 
@@ -77,23 +77,14 @@ pub(super) fn scope<'a>(
     Ok(Scope { steps, compared, left_out })
 }
 
-/// The tables that people mean; those of gold need no prefix, and others only where gold has one of the name.
+/// The tables that people mean.
 fn named(known: &BTreeSet<TableName>, names: &[String]) -> Result<BTreeSet<TableName>> {
-    let mut found = BTreeSet::new();
-    let mut errors = Vec::new();
+    let (mut found, mut errors) = (BTreeSet::new(), Vec::new());
     for name in names {
-        let spelt = [name.parse().ok(), Some(TableName::gold(name)), Some(TableName::staging(name))];
-        if let Some(table) = spelt.into_iter().flatten().find(|table| known.contains(table)) {
-            found.insert(table);
-            continue;
+        match TableName::meant(name, known) {
+            Ok(table) => drop(found.insert(table)),
+            Err(error) => errors.push(error),
         }
-        let error = Error::input(format!("there is no table `{name}`"));
-        let full: Vec<String> = known.iter().map(ToString::to_string).collect();
-        let bare = known.iter().map(|table| table.name.as_str());
-        errors.push(match nearest(name, full.iter().map(String::as_str).chain(bare)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`smelt tables` lists them"),
-        });
     }
     Error::all(errors)?;
     Ok(found)
