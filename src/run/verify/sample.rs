@@ -14,6 +14,7 @@ use datafusion::{
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
 use futures::TryStreamExt as _;
+use twox_hash::XxHash64;
 
 /// Which rows are in it.
 #[derive(Debug, Clone)]
@@ -37,19 +38,10 @@ impl Sample {
     fn of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let keys: Vec<_> = self.columns.iter().map(|&column| Arc::clone(batch.column(column))).collect();
         let keys = self.converter.convert_columns(&keys)?;
-        let mask: BooleanArray = keys.iter().map(|key| Some(hash(key.as_ref(), self.seed) < self.bound)).collect();
+        let mask: BooleanArray =
+            keys.iter().map(|key| Some(XxHash64::oneshot(self.seed, key.as_ref()) < self.bound)).collect();
         Ok(filter_record_batch(batch, &mask)?)
     }
-}
-
-/// FNV-1a, stirred: its high bits alone are those of the last few bytes.
-fn hash(bytes: &[u8], seed: u64) -> u64 {
-    let basis = 0xcbf2_9ce4_8422_2325_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut hash = bytes.iter().fold(basis, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
-        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
-    }
-    hash ^ (hash >> 33)
 }
 
 /// The sample's rows of a partition.
