@@ -265,6 +265,9 @@ pub(crate) async fn lookup(
             let rows = if likely.len() * SCATTERED < candidates.len() { likely } else { candidates };
             read_wanted(&opened, schema, keys, columns, &rows).await
         }
+        None if columns.iter().all(|column| keys.columns.contains(column)) => {
+            read_wanted(&opened, schema, keys, columns, &candidates).await
+        }
         None => {
             let found = read_wanted(&opened, schema, keys, &[], &candidates).await?;
             let found: RoaringBitmap = found.iter().flat_map(|found| found.places.values()).copied().collect();
