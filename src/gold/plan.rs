@@ -34,6 +34,14 @@ pub struct Planned {
     pub keys: Vec<Vec<usize>>,
 }
 
+impl Planned {
+    /// Columns by which the model is tested to be unique, by position; whether it is or not.
+    pub fn tested(&self, model: &Model) -> Vec<Vec<usize>> {
+        let place = |column: &String| self.schema.index_of(column).ok();
+        model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect()).collect()
+    }
+}
+
 /// Plans a model over the tables of the session, which must have every input.
 ///
 /// # Errors

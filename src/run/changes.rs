@@ -78,9 +78,7 @@ impl Workshop<'_> {
             let rows = Arc::new(LocatedRows::new(self.lake, table, files, None));
             sorted(&context, rows, schema.fields().len()).map_err(engine_error)
         };
-        // Keys are those of today's definitions: the table may have had other columns.
-        let there = |key: &Vec<String>| key.iter().all(|column| schema.index_of(column).is_ok());
-        let key = self.keys(table).into_iter().find(there).unwrap_or_default();
+        let key = self.key_among(table, &schema);
         let mut found = Sides::new(&key, most);
         let differing =
             difference(rows(&came)?, rows(&gone)?, &schema, async |side, rows| found.take(side, &rows)).await;

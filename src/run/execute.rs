@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use arrow::datatypes::Schema;
 use datafusion::{common::TableReference, prelude::SessionContext};
 use futures::{StreamExt, TryStreamExt};
 
@@ -354,6 +355,12 @@ impl Workshop<'_> {
             }
             Zone::Gold => self.models.get(&table.name).map(|model| model.unique_keys.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Columns that tell a table's rows apart, of those that it has: the keys are those of today's definitions.
+    pub(super) fn key_among(&self, table: &TableName, schema: &Schema) -> Vec<String> {
+        let there = |key: &Vec<String>| key.iter().all(|column| schema.index_of(column).is_ok());
+        self.keys(table).into_iter().find(there).unwrap_or_default()
     }
 
     /// A session that sees some of the candidate's tables.

@@ -103,9 +103,7 @@ impl Workshop<'_> {
         let planned = gold::plan(&context, model).await?;
         let tables = Nothing::of(&planned.plan, model, &planned.schema);
         let inputs: Vec<String> = tables.schemas.keys().cloned().collect();
-        let place = |column: &String| planned.schema.index_of(column).ok();
-        let tested: Vec<Vec<usize>> =
-            model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+        let tested = planned.tested(model);
         let ask = |changed: &dyn Fn(&str) -> bool| {
             planner::plan(&planned.plan, &tested, &|table| changed(&name_of(table)), &tables)
                 .map_err(|e| Error::bug(format!("model `{}` cannot be explained", model.name)).cause(e))
@@ -148,9 +146,7 @@ impl Workshop<'_> {
         let planned = gold::plan(&context, model).await?;
         let tables = Nothing::of(&planned.plan, model, &planned.schema);
         let failed = |e| Error::bug(format!("model `{}` has no SQL to follow by", model.name)).cause(e);
-        let place = |column: &String| planned.schema.index_of(column).ok();
-        let tested: Vec<Vec<usize>> =
-            model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect()).collect();
+        let tested = planned.tested(model);
         let plan = match planner::plan(&planned.plan, &tested, &|_| true, &tables).map_err(failed)? {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => {

@@ -132,10 +132,8 @@ impl Workshop<'_> {
         let current = self.lake_table(&TableName::gold(&model.name), base.clone())?;
         let tables = self.images(candidate, inputs).await?.with_current(current);
         let changed = |table: &TableReference| tables.changed(table);
-        let place = |column: &String| planned.schema.index_of(column).ok();
-        let tested = model.unique_keys.iter().filter_map(|key| key.iter().map(place).collect());
-        let plan = planner::plan(&planned.plan, &tested.collect::<Vec<_>>(), &changed, &tables)
-            .map_err(|e| not_worked_out(&e))?;
+        let plan =
+            planner::plan(&planned.plan, &planned.tested(model), &changed, &tables).map_err(|e| not_worked_out(&e))?;
         let plan = match plan {
             Strategy::Incremental(plan) => plan,
             Strategy::Whole(whole) => {

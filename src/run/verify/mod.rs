@@ -237,7 +237,7 @@ impl<'a> Verifier<'a> {
         verdict.rows = warehouse.files.rows();
         let question = Question {
             table,
-            key: self.workshop.keys(table).into_iter().next().unwrap_or_default(),
+            key: self.workshop.key_among(table, &warehouse.files.schema),
             percent: self.options.sample,
             seed: self.snapshot.id.0,
         };
