@@ -64,6 +64,28 @@ fn a_broken_rule_keeps_the_last_snapshot_and_names_its_rows() {
     assert_eq!(shop.value("select count(*) from fact_orders"), "2");
 }
 
+/// Rules are told apart by more than their names: the one that holds does not speak for the other.
+#[test]
+fn of_two_rules_of_one_name_each_keeps_the_last_snapshot() {
+    let shop = Shop::open();
+    for column in ["currency", "shipping_country"] {
+        let line = format!("      - name: {column}\n");
+        let rule = "        quality:\n          - {name: is_known, metric: nullValues, mustBe: 0, severity: error}\n";
+        shop.edit("contracts/orders.odcs.yaml", &line, &format!("{line}{rule}"));
+    }
+    assert_eq!(shop.run()["snapshot"], 2);
+    for (number, only) in ["currency", "shipping_country"].into_iter().enumerate() {
+        let known = format!(r#""{only}":"eu","order_status""#);
+        let file = format!("inbox/orders-{number}.jsonl");
+        shop.write(&file, order(&format!("o{}", 3 + number), "2025-01-05").replace(r#""order_status""#, &known));
+        shop.smelt(["ingest", &file]).ok();
+        let fault = shop.fault(3, ["run"]);
+        assert!(fault.message.contains("is_known"), "with a {only} alone: {fault:#?}");
+        assert_eq!(shop.snapshots(), [1, 2]);
+        shop.smelt(["hold", &file]).ok();
+    }
+}
+
 #[test]
 fn a_broken_rule_that_warns_is_reported_and_published() {
     let shop = Shop::open();
