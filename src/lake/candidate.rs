@@ -411,6 +411,8 @@ impl Candidate {
                 _ => return,
             }
         }
+        // Writers that were dropped with the failure have files on their way.
+        let _nothing_is_written = self.lake.writing.write().await;
         for object in self.lake.table_objects().await.unwrap_or_default() {
             let name = object.location.filename().unwrap_or_default();
             if layout::run_of_data_file(name).as_ref() == Some(&self.run) {
@@ -477,5 +479,42 @@ impl Lake {
             tracing::warn!(%table, %error, "no checkpoint was written");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arrow::{
+        array::{ArrayRef, Int64Array, RecordBatch},
+        datatypes::{DataType, Field, Schema},
+    };
+    use object_store::{
+        memory::InMemory,
+        throttle::{ThrottleConfig, ThrottledStore},
+    };
+
+    use super::*;
+    use crate::{clock::SystemClock, lake::FileWriter, project::Zones};
+
+    /// A file is put by a task of its own, which outlives a writer that is dropped.
+    #[tokio::test]
+    async fn what_is_on_its_way_when_a_run_fails_does_not_stay_either() {
+        let slow = ThrottleConfig { wait_put_per_call: Duration::from_millis(50), ..ThrottleConfig::default() };
+        let store = Arc::new(ThrottledStore::new(InMemory::new(), slow));
+        let lake = Lake::on(store, Zones::default(), Arc::new(SystemClock), "memory");
+        let candidate = Candidate::aside(&lake);
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![values]).unwrap();
+
+        let mut writer = FileWriter::table(&lake, &TableName::gold("t"), candidate.run(), schema);
+        writer.write(&rows).await.unwrap();
+        writer.cut().await.unwrap();
+        drop(writer);
+        candidate.discard().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(lake.table_objects().await.unwrap().is_empty());
     }
 }

@@ -48,6 +48,7 @@ mod store;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use tokio::sync::RwLock;
 use url::Url;
 
 pub use aside::Aside;
@@ -57,7 +58,7 @@ pub use delta::{FileEntry, TableFiles};
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
 pub(crate) use located::LocatedRows;
-pub(crate) use lookup::{Keys, PlacedRows, lookup, placed_rows};
+pub(crate) use lookup::{Keys, PlacedRows, placed_rows};
 pub(crate) use matching::MatchingRows;
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
 pub use parquet_files::{FileRows, FileWriter, read_columns};
@@ -79,6 +80,8 @@ pub struct Lake {
     pub(crate) zones: Zones,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) footers: Arc<parquet_files::Footers>,
+    /// Held by each file that is on its way: what a failed run wrote is deleted once nothing more comes.
+    pub(crate) writing: Arc<RwLock<()>>,
     /// How people know the lake: its folder or URL.
     pub(crate) shown: String,
 }
@@ -88,7 +91,7 @@ impl Lake {
     pub fn on(store: Arc<dyn ObjectStore>, zones: Zones, clock: Arc<dyn Clock>, shown: impl Into<String>) -> Self {
         // The engine finds the store by this URL; two lakes never share one session.
         let url = Url::parse("smelt://lake/").unwrap_or_else(|e| unreachable!("a constant URL parses: {e}"));
-        Self { store, url, zones, clock, footers: Arc::default(), shown: shown.into() }
+        Self { store, url, zones, clock, footers: Arc::default(), writing: Arc::default(), shown: shown.into() }
     }
 
     /// Opens a folder (made when missing) or an object-store URL.

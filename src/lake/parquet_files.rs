@@ -139,7 +139,9 @@ impl FileWriter {
         self.next += 1;
         let lake = self.lake.clone();
         let is_looked_into = matches!(self.naming, Naming::Table { .. });
+        let writing = Arc::clone(&self.lake.writing).read_owned().await;
         self.encoding.push_back(tokio::spawn(async move {
+            let _writing = writing;
             let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches, is_looked_into))
                 .await
                 .map_err(|e| Error::bug("the Parquet encoder stopped").cause(e))??;
