@@ -4,14 +4,18 @@
 //! hashes of its keys, they tell which rows of the others may be wanted; else the key columns are read.
 //! Of all other columns only the pages of such rows are.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array},
     buffer::BooleanBuffer,
     compute::{cast, filter, filter_record_batch, take},
     datatypes::{DataType, Schema, SchemaRef, UInt32Type},
-    row::{RowConverter, SortField},
+    error::ArrowError,
+    row::{Row, RowConverter, Rows, SortField},
 };
 use datafusion::common::{hash_utils::create_hashes, runtime::SpawnedTask, utils::normalize_float_zero};
 use foldhash::fast::{FixedState, RandomState};
@@ -31,7 +35,7 @@ pub(crate) struct Keys {
     /// Where they are in the table.
     columns: Vec<usize>,
     converter: RowConverter,
-    values: HashSet<Box<[u8]>, RandomState>,
+    values: Distinct,
     /// The bits of the values' hashes: most rows are told to have none of them by one look.
     bits: Vec<u64>,
     hasher: FixedState,
@@ -39,11 +43,22 @@ pub(crate) struct Keys {
     alone: Vec<Values>,
 }
 
+/// Rows, each once.
+struct Distinct {
+    rows: Rows,
+    /// By hash, the last row that has it.
+    last: HashMap<u64, u32, RandomState>,
+    /// By row, the one of the same hash before it.
+    before: Vec<Option<u32>>,
+    count: usize,
+}
+
 /// The values of one column.
 struct Values {
     converter: RowConverter,
-    /// None if NULL is among them: statistics do not say where it is.
-    sorted: Option<Vec<Box<[u8]>>>,
+    rows: Rows,
+    /// Their order; none if NULL is among them: statistics do not say where it is.
+    sorted: Option<Vec<u32>>,
     /// As files have them; none for a type of which they have none.
     hashes: Option<HashSet<u32, RandomState>>,
     /// The bits of these hashes.
@@ -54,46 +69,43 @@ impl Keys {
     /// Keys in some columns of a table, from batches of these columns.
     pub(crate) fn new(schema: &Schema, columns: Vec<usize>, batches: &[RecordBatch]) -> Result<Self> {
         let failed = |e| Error::bug("keys cannot be compared").cause(e);
-        let field_type = |column: usize| schema.field(column).data_type();
-        let field = |column: usize| SortField::new(field_type(column).clone());
+        let types: Vec<&DataType> = columns.iter().map(|&column| schema.field(column).data_type()).collect();
         let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let bits = vec![0_u64; (count * BITS_A_KEY / 64).next_power_of_two()];
-        let converter = RowConverter::new(columns.iter().map(|&column| field(column)).collect()).map_err(failed)?;
-        let alone = columns.iter().map(|&column| {
-            let converter = RowConverter::new(vec![field(column)]).map_err(failed)?;
-            let hashes = key_hashes::hashable(field_type(column)).then(HashSet::default);
-            Ok(Values { converter, sorted: Some(Vec::new()), hashes, bits: bits.clone() })
-        });
-        let mut alone = alone.collect::<Result<Vec<_>>>()?;
+        let converter = RowConverter::new(types.iter().map(|&kind| SortField::new(kind.clone())).collect());
+        let converter = converter.map_err(failed)?;
+        let mut alone =
+            types.iter().map(|kind| Values::new(kind, count)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let mut values = Distinct::new(converter.empty_rows(count, 0), count);
+        let mut bits = no_bits(count);
         let hasher = FixedState::default();
-        let mut values = HashSet::with_hasher(RandomState::default());
-        let mut bits = bits.clone();
         let mut hashes = Vec::new();
         for batch in batches {
-            let keys = std::iter::zip(batch.columns(), &columns)
-                .map(|(keys, &column)| Ok(normalize_float_zero(&cast(keys, field_type(column))?)))
+            let keys = std::iter::zip(batch.columns(), &types)
+                .map(|(keys, kind)| Ok(normalize_float_zero(&cast(keys, kind)?)))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(failed)?;
-            for hash in hashed(&keys, &hasher, &mut hashes)? {
+            let hashes = hashed(&keys, &hasher, &mut hashes)?;
+            for hash in hashes {
                 let (word, bit) = place(*hash, bits.len());
                 bits[word] |= bit;
             }
-            values.extend(converter.convert_columns(&keys).map_err(failed)?.iter().map(|row| row.as_ref().into()));
+            converter.append(&mut values.rows, &keys).map_err(failed)?;
+            values.add(hashes);
             for (values, keys) in std::iter::zip(&mut alone, keys) {
                 values.add(keys).map_err(failed)?;
             }
         }
-        for values in &mut alone {
-            if let Some(sorted) = &mut values.sorted {
-                sorted.sort_unstable();
-                sorted.dedup();
+        for Values { rows, sorted, .. } in &mut alone {
+            if let Some(sorted) = sorted {
+                sorted.extend(0..rows.num_rows() as u32);
+                sorted.sort_unstable_by(|one, other| rows.row(*one as usize).cmp(&rows.row(*other as usize)));
             }
         }
         Ok(Self { columns, converter, values, bits, hasher, alone })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        self.values.count
     }
 
     /// Which rows have one of the keys.
@@ -117,9 +129,41 @@ impl Keys {
         let some = keys.iter().map(|keys| take(keys, &rows, None)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let encoded = self.converter.convert_columns(&some).map_err(failed)?;
         for (row, key) in std::iter::zip(rows.values(), encoded.iter()) {
-            found.set_bit(*row as usize, self.values.contains(key.as_ref()));
+            found.set_bit(*row as usize, self.values.contain(hashes[*row as usize], key));
         }
         Ok(BooleanArray::new(found.finish(), None))
+    }
+}
+
+impl Distinct {
+    /// Over rows that are yet to be added.
+    fn new(rows: Rows, count: usize) -> Self {
+        let last = HashMap::with_capacity_and_hasher(count, RandomState::default());
+        Self { rows, last, before: Vec::with_capacity(count), count: 0 }
+    }
+
+    /// Takes in the rows after those that were, by their hashes.
+    fn add(&mut self, hashes: &[u64]) {
+        for hash in hashes {
+            let row = self.before.len();
+            if self.contain(*hash, self.rows.row(row)) {
+                self.before.push(None);
+            } else {
+                self.before.push(self.last.insert(*hash, row as u32));
+                self.count += 1;
+            }
+        }
+    }
+
+    fn contain(&self, hash: u64, row: Row<'_>) -> bool {
+        let mut other = self.last.get(&hash).copied();
+        while let Some(at) = other {
+            if self.rows.row(at as usize) == row {
+                return true;
+            }
+            other = self.before[at as usize];
+        }
+        false
     }
 }
 
@@ -141,8 +185,20 @@ fn place(hash: u64, words: usize) -> (usize, u64) {
     ((hash >> 6) as usize & (words - 1), 1 << (hash & 63))
 }
 
+fn no_bits(count: usize) -> Vec<u64> {
+    vec![0; (count * BITS_A_KEY / 64).next_power_of_two()]
+}
+
 impl Values {
-    fn add(&mut self, keys: ArrayRef) -> Result<(), arrow::error::ArrowError> {
+    fn new(kind: &DataType, count: usize) -> Result<Self, ArrowError> {
+        let converter = RowConverter::new(vec![SortField::new(kind.clone())])?;
+        let rows = converter.empty_rows(count, 0);
+        let hashes = || HashSet::with_capacity_and_hasher(count, RandomState::default());
+        let hashes = key_hashes::hashable(kind).then(hashes);
+        Ok(Self { converter, rows, sorted: Some(Vec::with_capacity(count)), hashes, bits: no_bits(count) })
+    }
+
+    fn add(&mut self, keys: ArrayRef) -> Result<(), ArrowError> {
         // Nor where NaN is.
         if keys.null_count() > 0 || keys.data_type().is_floating() {
             self.sorted = None;
@@ -154,10 +210,7 @@ impl Values {
                 known.insert(hash);
             }
         }
-        if let Some(sorted) = &mut self.sorted {
-            sorted.extend(self.converter.convert_columns(&[keys])?.iter().map(|row| Box::from(row.as_ref())));
-        }
-        Ok(())
+        if self.sorted.is_some() { self.converter.append(&mut self.rows, &[keys]) } else { Ok(()) }
     }
 
     /// The rows that may have one of the values, by the hashes of all rows.
@@ -182,8 +235,9 @@ impl Values {
         let greatest = self.converter.convert_columns(&[greatest]).ok()?;
         let may = known.into_iter().enumerate().map(|(range, known)| {
             let (least, greatest) = (least.row(range), greatest.row(range));
-            let first = sorted.partition_point(|value| value.as_ref() < least.as_ref());
-            !known || sorted.get(first).is_some_and(|value| value.as_ref() <= greatest.as_ref())
+            let value = |place: &u32| self.rows.row(*place as usize);
+            let first = sorted.partition_point(|place| value(place) < least);
+            !known || sorted.get(first).is_some_and(|place| value(place) <= greatest)
         });
         Some(may.collect())
     }
@@ -203,14 +257,26 @@ pub(crate) fn placed_rows(
     keys: Option<Keys>,
     columns: Vec<usize>,
 ) -> PlacedRows {
-    let (lake, folder, schema) = (lake.clone(), lake.table_folder(table), Arc::clone(&files.schema));
-    let (keys, columns) = (Arc::new(keys), Arc::new(columns));
-    let found = futures::stream::iter(files.files.clone().into_iter().enumerate()).map(move |(place, file)| {
+    let all = files.files.iter().cloned().enumerate().collect();
+    rows_of_files(lake.clone(), lake.table_folder(table), Arc::clone(&files.schema), all, keys.map(Arc::new), columns)
+}
+
+/// The same of some of a table's files.
+pub(super) fn rows_of_files(
+    lake: Lake,
+    folder: Path,
+    schema: SchemaRef,
+    files: Vec<(usize, FileEntry)>,
+    keys: Option<Arc<Keys>>,
+    columns: Vec<usize>,
+) -> PlacedRows {
+    let columns = Arc::new(columns);
+    let found = futures::stream::iter(files).map(move |(place, file)| {
         let (lake, folder, schema) = (lake.clone(), folder.clone(), Arc::clone(&schema));
-        let (keys, columns) = (Arc::clone(&keys), Arc::clone(&columns));
+        let (keys, columns) = (keys.clone(), Arc::clone(&columns));
         let found = SpawnedTask::spawn(async move {
-            match &*keys {
-                Some(keys) => lookup(&lake, &folder, &file, &schema, keys, &columns).await,
+            match keys {
+                Some(keys) => lookup(&lake, &folder, &file, &schema, &keys, &columns).await,
                 None => read_columns(&lake, &folder, &file, &schema, &columns).await,
             }
         });
@@ -223,7 +289,7 @@ pub(crate) fn placed_rows(
 }
 
 /// Some columns of the rows of one data file that are there and have wanted keys, in file order.
-pub(crate) async fn lookup(
+async fn lookup(
     lake: &Lake,
     folder: &Path,
     file: &FileEntry,
@@ -231,7 +297,7 @@ pub(crate) async fn lookup(
     keys: &Keys,
     columns: &[usize],
 ) -> Result<Vec<FileRows>> {
-    if keys.values.is_empty() {
+    if keys.len() == 0 {
         return Ok(Vec::new());
     }
     let opened = Opened::new(lake, folder, file).await?;

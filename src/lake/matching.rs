@@ -30,9 +30,9 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 
-use super::{FileEntry, FileRows, Keys, LakeTable, lookup};
+use super::{FileRows, Keys, LakeTable, lookup::rows_of_files};
 use crate::error;
 
 /// With more keys than one for so many rows, all rows are given: looking for them costs more than the rows that
@@ -197,28 +197,17 @@ impl ExecutionPlan for MatchingExec {
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         // Neighbours are alike, so every partition takes some of all ages.
-        let files: Vec<FileEntry> =
-            self.table.table.files.iter().skip(partition).step_by(self.partitions).cloned().collect();
-        let (table, keys) = (self.table.clone(), Arc::clone(&self.keys));
-        let (columns, schema, count) = (self.columns.clone(), Arc::clone(&self.schema), Arc::clone(&self.found));
-        let batches = futures::stream::iter(files)
-            .then(move |file| {
-                let (table, keys) = (table.clone(), Arc::clone(&keys));
-                let (columns, schema, count) = (columns.clone(), Arc::clone(&schema), Arc::clone(&count));
-                async move {
-                    let LakeTable { lake, folder, table, .. } = &table;
-                    let found = lookup(lake, folder, &file, &table.schema, &keys, &columns).await.map_err(external)?;
-                    let batches = found.into_iter().map(move |FileRows { rows, .. }| {
-                        count.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
-                        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-                        let batch =
-                            RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options);
-                        batch.map_err(DataFusionError::from)
-                    });
-                    Ok::<_, DataFusionError>(futures::stream::iter(batches.collect::<Vec<_>>()))
-                }
-            })
-            .try_flatten();
+        let LakeTable { lake, folder, table, .. } = self.table.clone();
+        let files = table.files.into_iter().enumerate().skip(partition).step_by(self.partitions).collect();
+        let keys = Some(Arc::clone(&self.keys));
+        let found = rows_of_files(lake, folder, table.schema, files, keys, self.columns.clone());
+        let (schema, count) = (Arc::clone(&self.schema), Arc::clone(&self.found));
+        let batches = found.map(move |found| {
+            let (_, FileRows { rows, .. }) = found.map_err(external)?;
+            count.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), rows.columns().to_vec(), &options)?)
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 

@@ -129,6 +129,7 @@ impl Workshop<'_> {
         let context = &self.candidate_session(candidate, JoinPreference::Hash, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
         let tables = self.images(candidate, inputs).await?;
+        tables.suit(context);
         let changed = |table: &TableReference| tables.changed(table);
         let found = if let Some(new) = planner::appearing(&plan, &changed, &tables).map_err(failed)? {
             self.key_sets(context, &new.key_sets, &tables, |_, _| Ok(())).await?;

@@ -44,6 +44,10 @@ const WORTH: u64 = 3;
 /// A table so small is not worth a second thought.
 const SMALL: u64 = 50_000;
 
+/// A change of no more rows is followed by one thread a query: dealing out rows and putting groups together again
+/// costs more than two threads bring, and other models run beside it.
+const FEW: u64 = 1 << 20;
+
 /// Change sets are kept while they take no more than one part in so many of the memory.
 const KEPT: usize = 16;
 
@@ -128,19 +132,21 @@ impl Workshop<'_> {
 
     /// The change sets of the inputs that changed.
     pub(super) async fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
-        let (mut images, mut before_all) = (BTreeMap::new(), BTreeMap::new());
+        let (mut images, mut before_all, mut rows) = (BTreeMap::new(), BTreeMap::new(), 0);
         for input in inputs {
             let Some(change) = candidate.change(input) else { continue };
             let ChangeSet::Rows { before, after } = &change.changes else { continue };
             for (image, files) in [(Image::Before, before), (Image::After, after)] {
                 let provider = self.image(candidate, &change.schema, files).await?;
+                rows += files.iter().map(|file| file.rows).sum::<u64>();
                 images.insert((input.to_string(), image), provider);
             }
             if let Some(files) = candidate.base_files(input).await?.filter(|files| files.schema == change.schema) {
                 before_all.insert(input.to_string(), self.lake_table(input, files)?);
             }
         }
-        Ok(RunTables { images, before: before_all, current: None, found: Arc::default(), keys: Mutex::default() })
+        let (found, keys) = (Arc::default(), Mutex::default());
+        Ok(RunTables { images, rows, before: before_all, current: None, found, keys })
     }
 
     /// One side of a change set: many will look at it, so that a small one is read once.
@@ -190,6 +196,8 @@ pub(super) fn has_rows(candidate: &Candidate, table: &TableName) -> bool {
 /// What the planner's plans read beside the model's own tables.
 pub(super) struct RunTables {
     images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
+    /// Rows of all images.
+    rows: u64,
     /// The changed tables as they were.
     before: BTreeMap<String, LakeTable>,
     /// The model's own table.
@@ -208,6 +216,13 @@ impl RunTables {
     /// With the rows that the model has before it follows.
     pub(super) fn with_current(self, current: LakeTable) -> Self {
         Self { current: Some(current), ..self }
+    }
+
+    /// Has the plans that follow this change use as many threads as are worth it.
+    pub(super) fn suit(&self, context: &SessionContext) {
+        if self.rows <= FEW {
+            context.state_ref().write().config_mut().options_mut().execution.target_partitions = 1;
+        }
     }
 
     pub(super) fn rows_read(&self) -> u64 {

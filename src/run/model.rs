@@ -131,6 +131,7 @@ impl Workshop<'_> {
         }
         let current = self.lake_table(&TableName::gold(&model.name), base.clone())?;
         let tables = self.images(candidate, inputs).await?.with_current(current);
+        tables.suit(&context);
         let changed = |table: &TableReference| tables.changed(table);
         let plan =
             planner::plan(&planned.plan, &planned.tested(model), &changed, &tables).map_err(|e| not_worked_out(&e))?;
