@@ -15,7 +15,7 @@ use super::{
     following::{Failure, has_rows, not_worked_out},
 };
 use crate::{
-    engine::{self, JoinPreference, Purpose},
+    engine::{self, Purpose},
     error::{Error, Result},
     lake::{Candidate, EntityTotals, TableName},
     planner::{self, Strategy},
@@ -126,7 +126,7 @@ impl Workshop<'_> {
         inputs: &[TableName],
     ) -> Result<u64, Failure> {
         let failed = |e| not_worked_out(&e);
-        let context = &self.candidate_session(candidate, JoinPreference::Hash, inputs.iter().cloned()).await?;
+        let context = &self.audit_session(candidate, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
         let tables = self.images(candidate, inputs).await?;
         tables.suit(context);

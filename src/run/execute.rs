@@ -322,7 +322,7 @@ impl Workshop<'_> {
             audit::account(entity.as_str(), &totals, current, quarantined)?;
         }
         progress(Progress::Audit { rules: rules.len() });
-        let context = self.candidate_session(candidate, JoinPreference::Hash, candidate.tables()).await?;
+        let context = self.audit_session(candidate, candidate.tables()).await?;
         report.audit = self.test(&context, rules, holding).await?;
         let waiting = report.entities.iter_mut().map(|entity| async {
             if let Some(rows) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
@@ -373,21 +373,26 @@ impl Workshop<'_> {
         let context = self.session(joins);
         for table in tables {
             if let Some(files) = candidate.files(&table).await? {
-                self.register(&context, &table, files)?;
+                register(&context, &table, self.lake_table(&table, files)?)?;
             }
         }
         Ok(context)
     }
 
-    pub(super) fn register(&self, context: &SessionContext, table: &TableName, files: TableFiles) -> Result<()> {
-        let provider = self.lake_table(table, files)?;
-        let schema = match table.zone {
-            Zone::Staging => crate::engine::STAGING,
-            Zone::Gold => crate::engine::GOLD,
-        };
-        let name = TableReference::partial(schema, table.name.as_str());
-        context.register_table(name, Arc::new(provider)).map_err(engine_error)?;
-        Ok(())
+    /// A session for rules. It is not told what is unique in its tables: rules are to find out.
+    pub(super) async fn audit_session(
+        &self,
+        candidate: &Candidate,
+        tables: impl IntoIterator<Item = TableName>,
+    ) -> Result<SessionContext> {
+        let context = self.session(JoinPreference::Hash);
+        for table in tables {
+            if let Some(files) = candidate.files(&table).await? {
+                let provider = LakeTable::new(self.lake, self.lake.table_folder(&table), files);
+                register(&context, &table, provider.map_err(engine_error)?)?;
+            }
+        }
+        Ok(context)
     }
 
     /// A table's files as a DataFusion table, which tells the keys that the table has.
@@ -413,6 +418,16 @@ impl Workshop<'_> {
             tracing::warn!(%error, "garbage was not collected; `smelt gc` tries again");
         }
     }
+}
+
+pub(super) fn register(context: &SessionContext, table: &TableName, provider: LakeTable) -> Result<()> {
+    let schema = match table.zone {
+        Zone::Staging => crate::engine::STAGING,
+        Zone::Gold => crate::engine::GOLD,
+    };
+    let name = TableReference::partial(schema, table.name.as_str());
+    context.register_table(name, Arc::new(provider)).map_err(engine_error)?;
+    Ok(())
 }
 
 /// The table behind a model's input.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
 
-use super::Workshop;
+use super::{Workshop, execute::register};
 use crate::{
     engine::{JoinPreference, Purpose, plan},
     error::{Error, Result},
@@ -61,7 +61,7 @@ impl Workshop<'_> {
     }
 
     fn register_empty(&self, context: &SessionContext, table: &TableName, schema: SchemaRef) -> Result<()> {
-        self.register(context, table, TableFiles::empty(schema))
+        register(context, table, self.lake_table(table, TableFiles::empty(schema))?)
     }
 
     fn misses_what_it_waits_for(&self, contract: &crate::project::Contract) -> Option<Error> {

@@ -3,7 +3,10 @@
 
 use std::{thread, time::Duration};
 
-use crate::{opening_day::order, shop::Shop};
+use crate::{
+    opening_day::{order, payment},
+    shop::Shop,
+};
 
 /// A contract's rule, a model's test and a test of its own, each broken in turn.
 #[test]
@@ -86,6 +89,27 @@ fn of_two_rules_of_one_name_each_keeps_the_last_snapshot() {
     }
 }
 
+/// A rule of uniqueness is no ground for believing itself: rows of one key that differ otherwise break it.
+#[test]
+fn a_key_that_a_change_doubles_is_found() {
+    let shop = Shop::open();
+    shop.write(
+        "models/marts/captured.sql",
+        "SELECT order_id, payment_id FROM {{ source('staging', 'payments_cleaned') }} WHERE payment_status = 'captured'\n",
+    );
+    shop.write(
+        "models/marts/captured.yml",
+        "version: 2\nmodels:\n  - name: captured\n    meta: {owner: sales@shop.example}\n    columns:\n      - name: order_id\n        data_tests: [unique, not_null]\n",
+    );
+    assert_eq!(shop.run()["snapshot"], 2);
+    shop.write("inbox/payments.jsonl", payment("y3", "2025-01-05"));
+    shop.smelt(["ingest", "inbox/payments.jsonl"]).ok();
+    let fault = shop.fault(3, ["run"]);
+    assert!(fault.message.contains("unique_captured_order_id"), "{fault:#?}");
+    assert!(fault.message.contains("O1"), "{fault:#?}");
+    assert_eq!(shop.snapshots(), [1, 2]);
+}
+
 #[test]
 fn a_broken_rule_that_warns_is_reported_and_published() {
     let shop = Shop::open();
@@ -114,7 +138,7 @@ fn a_stale_source_sets_the_exit_code_after_publishing() {
     assert_eq!(fault.message, "stale: orders", "{fault:#?}");
     shop.smelt(["status"]).exits(3).says("stale: orders (owner: sales@shop.example)");
 
-    shop.write("inbox/payments.jsonl", crate::opening_day::payment("y3", "2025-01-05"));
+    shop.write("inbox/payments.jsonl", payment("y3", "2025-01-05"));
     // This file alone: the others' receipts stay as old as they are.
     shop.smelt(["ingest", "inbox/payments.jsonl"]).ok();
     let ran = shop.smelt(["run", "--json"]).exits(3);
