@@ -61,21 +61,21 @@ fn of_join(
             return Ok(None);
         }
         let Some(rows) = rows(left, source, sets)? else { return Ok(None) };
-        let partners = narrowed(right.plan.clone(), &rows, &on.turned(), sets)?;
+        let partners = narrowed(right.plan.clone(), &right.used, &rows, &on.turned(), sets)?;
         return rejoined(rows, partners);
     }
     match join.join_type {
         JoinType::Inner | JoinType::LeftSemi => {
             let Some(rows) = rows(right, source, sets)? else { return Ok(None) };
-            let partners = narrowed(left.plan.clone(), &rows, &on, sets)?;
+            let partners = narrowed(left.plan.clone(), &left.used, &rows, &on, sets)?;
             rejoined(partners, rows)
         }
         JoinType::LeftAnti if right.id == source.id => {
             let (changed, weight) = Changed::of(source, sets)?.weighted_rows(right.plan.schema(), sets)?;
             let gone = filtered(changed, vec![weight.lt(lit(0_i64))])?;
-            let bereft = narrowed(left.plan.clone(), &gone, &on, sets)?;
+            let bereft = narrowed(left.plan.clone(), &left.used, &gone, &on, sets)?;
             let bereft = on.clone().semi_join(bereft, gone)?;
-            let partners = narrowed(right.plan.clone(), &bereft, &on.turned(), sets)?;
+            let partners = narrowed(right.plan.clone(), &right.used, &bereft, &on.turned(), sets)?;
             rejoined(bereft, partners)
         }
         _ => Ok(None),

@@ -87,6 +87,18 @@ pub(super) fn padded(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan
     as_columns(plan, exprs, schema)
 }
 
+/// A plan of which only some columns are wanted: the others are NULL.
+pub(super) fn only(plan: LogicalPlan, wanted: &Columns) -> Result<LogicalPlan> {
+    let schema = Arc::clone(plan.schema());
+    let places = 0..schema.fields().len();
+    if places.clone().all(|place| wanted.contains(&place)) {
+        return Ok(plan);
+    }
+    let exprs =
+        places.map(|place| if wanted.contains(&place) { Ok(column(&schema, place)) } else { null(&schema, place) });
+    as_columns(plan, exprs.collect::<Result<_>>()?, &schema)
+}
+
 /// The columns of `schema`: those at `places`, in ascending order, are the plan's first ones, the others NULL.
 pub(super) fn spread(plan: LogicalPlan, places: &Columns, schema: &DFSchema) -> Result<LogicalPlan> {
     let exprs = spread_exprs(&plan, places, schema)?;

@@ -173,7 +173,7 @@ fn partitions(node: &Node, window: &Window, input: &Node, sets: &mut KeySets<'_>
     let equal = partition.iter().enumerate();
     let equal = equal.map(|(at, &place)| (column(schema, place), column(touched.schema(), at))).collect();
     let on = On { equal, other: Vec::new(), nulls: NullEquality::NullEqualsNull };
-    let now = narrowed(input.plan.clone(), &touched, &on, sets)?;
+    let now = narrowed(input.plan.clone(), &columns, &touched, &on, sets)?;
     let now = on.semi_join(now, touched)?;
 
     let width = columns.len();

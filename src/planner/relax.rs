@@ -291,7 +291,7 @@ impl Relax<'_, '_> {
         }
         let rows = self.node(this.node, &this.below)?;
         let few = self.side(changed)?;
-        let rows = narrowed(rows, &few, on, self.sets)?;
+        let rows = narrowed(rows, &this.below, &few, on, self.sets)?;
         self.sides.insert(this.node.id, rows.clone());
         Ok(rows)
     }
@@ -302,7 +302,7 @@ impl Relax<'_, '_> {
         if !on.whole || on.on.equal.is_empty() || (side.node.changed && !is_exact(side.node)) {
             return Ok(None);
         }
-        let rows = narrowed(side.node.plan.clone(), few, &on.on.turned(), self.sets)?;
+        let rows = narrowed(side.node.plan.clone(), &side.below, few, &on.on.turned(), self.sets)?;
         if !side.node.changed {
             return Ok(Some(rows));
         }
@@ -438,7 +438,7 @@ impl Relax<'_, '_> {
             .enumerate()
             .map(|(index, &place)| (column(all.schema(), place), column(touched.schema(), index)));
         let on = On { equal: equal.collect(), other: Vec::new(), nulls: NullEquality::NullEqualsNull };
-        let all = narrowed(all, &touched, &on, self.sets)?;
+        let all = narrowed(all, &below, &touched, &on, self.sets)?;
         padded(on.semi_join(all, touched)?, schema)
     }
 }

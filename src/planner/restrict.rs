@@ -21,8 +21,8 @@ use datafusion::{
 use super::{
     Affected, MATCHING, Matched, Restricted,
     columns::{
-        On, column, distinct, filtered, is_over, null, numbered, padded, position, reads, renamed, replaced, spread,
-        union,
+        Columns, On, column, distinct, filtered, is_over, null, numbered, only, padded, position, reads, renamed,
+        replaced, spread, union,
     },
     sets::{KeySets, is_set},
     shape::{Node, kept_groups, partition_columns},
@@ -55,8 +55,16 @@ pub(super) fn fresh_rows(root: &Node, key: &[usize], affected: usize, sets: &mut
     Ok(FreshRows { fresh, restricted_by: restrict.restricted_by })
 }
 
-/// A plan's rows that have a partner among few others, and perhaps more of its rows; `on` has the plan first.
-pub(super) fn narrowed(plan: LogicalPlan, few: &LogicalPlan, on: &On, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
+/// A plan's rows that have a partner among few others, and perhaps more of its rows, with the columns that are
+/// wanted; `on` has the plan first, and reads no others of it.
+pub(super) fn narrowed(
+    plan: LogicalPlan,
+    wanted: &Columns,
+    few: &LogicalPlan,
+    on: &On,
+    sets: &mut KeySets<'_>,
+) -> Result<LogicalPlan> {
+    let plan = only(plan, wanted)?;
     let Ok(node) = Node::root(&plan, &|_| true)? else { return Ok(plan) };
     let pairs = on.equal.iter().map(|(ours, theirs)| (theirs.clone(), ours.clone()));
     let mut restrict = Restrict::new(node.occurrences.len(), sets);
