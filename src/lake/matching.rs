@@ -61,6 +61,10 @@ impl MatchingRows {
         Self { table, columns, set, nulls, found }
     }
 
+    pub(crate) fn set(&self) -> &Arc<MemTable> {
+        &self.set
+    }
+
     async fn keys(&self) -> Result<Keys> {
         let of_set: Vec<usize> = self.columns.iter().map(|(_, column)| *column).collect();
         let mut batches = Vec::new();

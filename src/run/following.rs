@@ -1,15 +1,15 @@
 //! What the planner's plans read beside a model's own tables, and making their key sets.
 //!
 //! In:  a candidate, in which some inputs have changed.
-//! Out: for an incremental plan, the key sets filled one after the other, so that what is read of tables
+//! Out: for an incremental plan, the key sets filled, each after those that it reads, so that what is read of tables
 //! afterwards can be looked up by them.
 
 use std::{
     any::Any,
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -20,7 +20,11 @@ use arrow::{
 };
 use datafusion::{
     catalog::TableProvider,
-    common::{DataFusionError, Result as PlanResult, TableReference, runtime::SpawnedTask},
+    common::{
+        DataFusionError, Result as PlanResult, TableReference,
+        runtime::SpawnedTask,
+        tree_node::{TreeNode as _, TreeNodeRecursion},
+    },
     datasource::{MemTable, provider_as_source, source_as_provider},
     logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
     prelude::SessionContext,
@@ -28,7 +32,7 @@ use datafusion::{
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 
-use super::Workshop;
+use super::{Workshop, in_order::in_order};
 use crate::{
     engine::{compact, ran_out_of_memory},
     engine_error,
@@ -47,6 +51,9 @@ const SMALL: u64 = 50_000;
 /// A change of no more rows is followed by one thread a query: dealing out rows and putting groups together again
 /// costs more than two threads bring, and other models run beside it.
 const FEW: u64 = 1 << 20;
+
+/// Key sets of one model that are made at once, where they do not read each other.
+const AT_ONCE: usize = 2;
 
 /// Change sets are kept while they take no more than one part in so many of the memory.
 const KEPT: usize = 16;
@@ -79,55 +86,54 @@ impl Workshop<'_> {
         tables: &RunTables,
         rows: u64,
     ) -> Result<Vec<RecordBatch>, Failure> {
-        let mut affected = Vec::new();
-        self.key_sets(context, &plan.key_sets, tables, |number, keys| {
-            let count: u64 = keys.iter().map(|batch| batch.num_rows() as u64).sum();
-            if number != plan.affected_keys {
-                return Ok(());
-            }
-            // By difference, groups are not read.
-            if plan.by_difference.is_none() && count > SMALL.max(rows / WORTH) {
+        // By difference, groups are not read.
+        let most = if plan.by_difference.is_some() { u64::MAX } else { SMALL.max(rows / WORTH) };
+        self.key_sets(context, &plan.key_sets, tables, |set, count| {
+            if set == plan.affected_keys && count > most {
                 return Err(Failure::Whole(format!("the change affects {count} keys")));
             }
-            affected = keys.to_vec();
             Ok(())
         })
         .await?;
-        Ok(affected)
+        Ok(tables.made(plan.affected_keys).await)
     }
 
-    /// Makes key sets, each from those before it.
+    /// Makes key sets, each after those that it reads. Once it is known how many keys a set has, `check` may end it.
     pub(super) async fn key_sets(
         &self,
         context: &SessionContext,
         sets: &[KeySet],
         tables: &RunTables,
-        mut made: impl FnMut(usize, &[RecordBatch]) -> Result<(), Failure>,
+        check: impl Fn(usize, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let most_bytes = self.project.settings.memory_limit.0 / 4;
-        let mut bytes = 0;
-        for set in sets {
+        let bytes = AtomicUsize::new(0);
+        let place = |number: &usize| sets.iter().position(|set| set.number == *number);
+        let after = sets.iter().map(|set| Ok(tables.read_by(&set.plan)?.iter().filter_map(place).collect()));
+        let after = after.collect::<PlanResult<Vec<Vec<usize>>>>().map_err(|e| not_worked_out(&e))?;
+        let made = in_order(&after, AT_ONCE, async |place| {
+            let set = &sets[place];
             let started = Instant::now();
             let failed = |e: DataFusionError| {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
-            let room = most_bytes - bytes;
+            let room = most_bytes.saturating_sub(bytes.load(Ordering::Relaxed));
             let (context, plan) = (context.clone(), set.plan.clone());
-            // Of its own, so that sets of several models are made at once.
+            // Of its own, so that several are made at once.
             let made_now = SpawnedTask::spawn(async move { rows_of(&context, plan, room).await });
             let made_now = made_now.await.map_err(|e| Error::bug("a key set's task stopped").cause(e))?;
             let Some(batches) = made_now.map_err(failed)? else {
                 return Err(Failure::Whole("the change is too large to be followed in memory".into()));
             };
-            bytes += batches.iter().map(content_bytes).sum::<usize>();
+            bytes.fetch_add(batches.iter().map(content_bytes).sum::<usize>(), Ordering::Relaxed);
             let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(set = set.number, rows = count, seconds, "key set");
             tracing::trace!(set = set.number, plan = %set.plan.display_indent(), "its plan");
             tables.fill(set.number, &batches).await.map_err(failed)?;
-            made(set.number, &batches)?;
-        }
-        Ok(())
+            check(set.number, count as u64)
+        });
+        made.await.map(drop)
     }
 
     /// The change sets of the inputs that changed.
@@ -246,6 +252,34 @@ impl RunTables {
                 Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
             }
         })
+    }
+
+    /// The rows of a key set that is made.
+    async fn made(&self, number: usize) -> Vec<RecordBatch> {
+        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        let mut rows = Vec::new();
+        for partition in table.iter().flat_map(|table| &table.batches) {
+            rows.extend(partition.read().await.iter().cloned());
+        }
+        rows
+    }
+
+    /// The key sets that a plan reads, and looks rows up by.
+    fn read_by(&self, plan: &LogicalPlan) -> PlanResult<BTreeSet<usize>> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = BTreeSet::new();
+        plan.apply(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                let provider = source_as_provider(&scan.source)?;
+                let provider = provider.as_ref() as &dyn Any;
+                let by = provider.downcast_ref::<MatchingRows>().map(|rows| Arc::as_ptr(rows.set()));
+                let table = by.or_else(|| provider.downcast_ref::<MemTable>().map(std::ptr::from_ref));
+                let is_it = |(_, set): &(&usize, &Arc<MemTable>)| Some(Arc::as_ptr(set)) == table;
+                read.extend(keys.iter().find(is_it).map(|(number, _)| *number));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(read)
     }
 
     async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {

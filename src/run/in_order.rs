@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Does one piece of work for each entry of `after`, which names the pieces that it depends on by their
 /// positions, earlier ones; at most so many at once. Gives what they came to, in their order. After a failure
 /// nothing more is begun, and what runs comes to an end: nothing is written after a run has failed.
-pub(super) async fn in_order<T, F: Future<Output = Result<T>>>(
+pub(super) async fn in_order<T, E: From<Error>, F: Future<Output = Result<T, E>>>(
     after: &[Vec<usize>],
     at_once: usize,
     begin: impl Fn(usize) -> F,
-) -> Result<Vec<T>> {
+) -> Result<Vec<T>, E> {
     let mut pending: BTreeSet<usize> = (0..after.len()).collect();
     let mut unfinished = pending.clone();
     let mut running = FuturesUnordered::new();
@@ -38,7 +38,7 @@ pub(super) async fn in_order<T, F: Future<Output = Result<T>>>(
     }
     match failed {
         Some(error) => Err(error),
-        None if !unfinished.is_empty() => Err(Error::bug("pieces of a run's work wait for each other")),
+        None if !unfinished.is_empty() => Err(Error::bug("pieces of a run's work wait for each other").into()),
         None => Ok(done.into_iter().flatten().collect()),
     }
 }
@@ -57,7 +57,7 @@ mod tests {
             log.lock().unwrap().push(format!("begins {piece}"));
             tokio::task::yield_now().await;
             log.lock().unwrap().push(format!("ends {piece}"));
-            Ok(piece * 10)
+            Ok::<_, Error>(piece * 10)
         });
         assert_eq!(outcomes.await.unwrap(), [0, 10, 20, 30]);
         let log = log.into_inner().unwrap();

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use datafusion::{
     common::{DataFusionError, TableReference},
     logical_expr::LogicalPlan,
+    physical_plan::common::spawn_buffered,
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
@@ -54,6 +55,9 @@ pub(super) struct Computed {
     pub(super) rows: u64,
     pub(super) bytes_written: u64,
 }
+
+/// Batches of either side of a comparison that are made before they are wanted.
+const AHEAD: usize = 2;
 
 /// Rows that come are ordered this many at a time.
 const ORDERED: usize = 256 * 1024;
@@ -180,6 +184,8 @@ impl Workshop<'_> {
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
         let current = LocatedRows::new(self.lake, &table, base, run.keys);
         let current = sorted(run.context, Arc::new(current), width).map_err(failed)?;
+        // Each is made by a task of its own.
+        let (fresh, current) = (spawn_buffered(fresh, AHEAD), spawn_buffered(current, AHEAD));
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
         let compared = difference(fresh, current, &planned.schema, async |side, rows: RecordBatch| {
