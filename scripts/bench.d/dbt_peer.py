@@ -1,17 +1,20 @@
 """The dbt project in dbt/ as the peer of daily increments.
 
 Each day's files are landed in the project's `incoming` folder; `dbt run` reads those and no others. The parsing functions
-are deployed to the database beforehand. No data tests are run and nothing is asked of dbt but its tables.
+are deployed to the database beforehand. `dbt test` has the rules that smelt tests in every run: those of template/models and
+template/tests as they are, and those of the contracts.
 """
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 
 from measure import HERE, Timed, link_files, timed
 
 PROJECT = HERE / "dbt"
+TEMPLATE = HERE.parents[1] / "template"
 
 
 class Dbt:
@@ -27,6 +30,7 @@ class Dbt:
     def create(cls, python: pathlib.Path, project: pathlib.Path) -> "Dbt":
         shutil.rmtree(project, ignore_errors=True)
         shutil.copytree(PROJECT, project)
+        copy_rules(project)
         peer = cls(python, project)
         values = (HERE / "duckdb_values.sql").read_text()
         keys = (HERE / "duckdb_gold.sql").read_text().split("CREATE TEMP", 1)[0]
@@ -57,7 +61,24 @@ class Dbt:
         results = json.loads((self.project / "target" / "run_results.json").read_text())
         return run.seconds, run.cpu_seconds, results["elapsed_time"]
 
+    def test(self) -> tuple[float, int, int]:
+        """Seconds of the rules alone, without dbt's start, how many there are, and how many do not hold."""
+        self.command("test")
+        results = json.loads((self.project / "target" / "run_results.json").read_text())
+        failed = sum(result["status"] != "pass" for result in results["results"])
+        return results["elapsed_time"], len(results["results"]), failed
+
     def command(self, verb: str, *arguments: str) -> Timed:
         options = ["--no-send-anonymous-usage-stats", "--no-version-check", "--log-level-file", "none", "--no-use-colors"]
         program = self.python.parent / "dbt"
         return timed([program, *options, verb, *arguments, *self.variables], cwd=self.project)
+
+
+def copy_rules(project: pathlib.Path) -> None:
+    for schema in TEMPLATE.glob("models/*/schema.yml"):
+        shutil.copy(schema, project / "models" / "gold" / f"{schema.parent.name}.yml")
+    for test in TEMPLATE.glob("tests/*.sql"):
+        # Deleted rows stay there, with a mark.
+        live = r"(SELECT * FROM {{ ref(\1) }} WHERE NOT is_deleted)"
+        sql = re.sub(r"\{\{ source\('staging', ('\w+')\) \}\}", live, test.read_text())
+        (project / "tests" / test.name).write_text(sql)

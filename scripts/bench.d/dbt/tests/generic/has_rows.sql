@@ -1,0 +1,3 @@
+{% test has_rows(model) %}
+SELECT count(*) FROM {{ model }} HAVING count(*) = 0
+{% endtest %}
