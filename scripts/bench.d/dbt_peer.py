@@ -2,7 +2,7 @@
 
 Each day's files are landed in the project's `incoming` folder; `dbt run` reads those and no others. The parsing functions
 are deployed to the database beforehand. `dbt test` has the rules that smelt tests in every run: those of template/models and
-template/tests as they are, and those of the contracts.
+template/tests (but for the mark of deleted rows), and those of the contracts.
 """
 
 import json

@@ -224,7 +224,8 @@ fn keeps_apart(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-pub(super) fn unaliased(expr: &Expr) -> &Expr {
+/// An expression below its alias.
+pub fn unaliased(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => unaliased(&alias.expr),
         other => other,

@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub(crate) use data_tests::{Query, duplicates};
-pub use keys::{Key, unique_keys};
+pub use keys::{Key, unaliased, unique_keys};
 pub use plan::{Planned, execute, plan};
 pub use schema_yml::Column;
 

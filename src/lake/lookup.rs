@@ -57,7 +57,7 @@ struct Distinct {
 struct Values {
     converter: RowConverter,
     rows: Rows,
-    /// Their order; none if NULL is among them: statistics do not say where it is.
+    /// Their order; none if NULL or NaN may be among them: statistics do not say where these are.
     sorted: Option<Vec<u32>>,
     /// As files have them; none for a type of which they have none.
     hashes: Option<HashSet<u32, RandomState>>,

@@ -137,4 +137,8 @@ impl LakeTable {
     pub fn files(&self) -> &[FileEntry] {
         &self.table.files
     }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.table.rows()
+    }
 }

@@ -43,14 +43,6 @@ pub(super) fn is_over(expr: &Expr, schema: &DFSchema) -> bool {
     !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
 }
 
-/// An expression below its alias.
-pub(super) fn unaliased(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Alias(alias) => unaliased(&alias.expr),
-        other => other,
-    }
-}
-
 /// Projects to columns that are called as those of `schema`.
 pub(super) fn as_columns(plan: LogicalPlan, exprs: Vec<Expr>, schema: &DFSchema) -> Result<LogicalPlan> {
     let named = std::iter::zip(exprs, schema.iter()).map(|(expr, (qualifier, field))| {

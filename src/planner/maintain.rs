@@ -28,13 +28,14 @@ use datafusion::{
 
 use super::{
     Affected, ByDifference, Matched, Planned, Tables,
-    columns::{On, as_columns, column, filtered, position, renamed, replaced, unaliased, union},
+    columns::{On, as_columns, column, filtered, position, renamed, replaced, union},
     delta::{is_exact, pair},
     key,
     restrict::{self, FreshRows, reached},
     sets::KeySets,
     shape::Node,
 };
+use crate::gold::unaliased;
 
 /// The plan by difference, if the model's rows tell enough, and no more is read than by groups, which
 /// `grouped` are.

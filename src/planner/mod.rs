@@ -136,6 +136,13 @@ pub struct Incremental {
     pub occurrences: Vec<Occurrence>,
 }
 
+impl Incremental {
+    /// All that is computed, but for comparing rows.
+    pub fn plans(&self) -> impl Iterator<Item = &LogicalPlan> {
+        self.key_sets.iter().map(|set| &set.plan).chain([&self.fresh])
+    }
+}
+
 /// How it is told what the groups of an aggregate gained and lost.
 #[derive(Debug, Clone)]
 pub enum ByDifference {
@@ -350,6 +357,13 @@ pub struct Appearing {
     pub key_sets: Vec<KeySet>,
     /// The rows of each of these, and perhaps others that the result has.
     pub rows: Vec<LogicalPlan>,
+}
+
+impl Appearing {
+    /// All that is computed.
+    pub fn plans(&self) -> impl Iterator<Item = &LogicalPlan> {
+        self.key_sets.iter().map(|set| &set.plan).chain(&self.rows)
+    }
 }
 
 /// Plans how to find the rows that are new in a query's result; none where it takes more than the changed rows.

@@ -23,11 +23,8 @@ use datafusion::{
     },
 };
 
-use super::{
-    Incremental,
-    columns::{position, unaliased},
-};
-use crate::engine::AVERAGE;
+use super::{Incremental, columns::position};
+use crate::{engine::AVERAGE, gold::unaliased};
 
 /// An incremental plan as statements, to be run one after the other in one transaction: its key sets, the fresh
 /// rows, and the table's rows with affected keys replaced where they differ. `keys` names the table of a key set, and

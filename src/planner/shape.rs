@@ -18,9 +18,9 @@ use datafusion::{
 
 use super::{
     Part,
-    columns::{position, reads, unaliased},
+    columns::{position, reads},
 };
-use crate::gold::unique_keys;
+use crate::gold::{unaliased, unique_keys};
 
 /// Subqueries become joins, which is how they are followed. Nothing else moves. As a join, a subquery
 /// that should give one row and gives two would no longer be an error: it must be seen to give one.

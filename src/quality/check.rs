@@ -5,7 +5,7 @@ use crate::{engine::SqlText, gold::Relation, project::Severity};
 /// A query whose rows are the failures: none means the rule holds.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// Unique among the project's checks.
+    /// Several rules of a contract may have one.
     pub name: String,
     /// The table that the rule is about, as `schema.table`.
     pub table: String,

@@ -129,16 +129,20 @@ impl Workshop<'_> {
         let context = &self.audit_session(candidate, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
         let tables = self.images(candidate, inputs).await?;
-        tables.suit(context);
-        let changed = |table: &TableReference| tables.changed(table);
-        let found = if let Some(new) = planner::appearing(&plan, &changed, &tables).map_err(failed)? {
+        let new = planner::appearing(&plan, &|table| tables.changed(table), &tables).map_err(failed)?;
+        let found = if let Some(new) = new {
+            tables.suit(context, new.plans()).map_err(failed)?;
             self.key_sets(context, &new.key_sets, &tables, |_, _| Ok(())).await?;
             new.rows
         } else {
+            // The plan that was given up may have begun key sets of the same numbers.
+            let tables = self.images(candidate, inputs).await?;
+            let changed = |table: &TableReference| tables.changed(table);
             let plan = match planner::plan(&plan, &[], &changed, &tables).map_err(failed)? {
                 Strategy::Incremental(plan) => plan,
                 Strategy::Whole(whole) => return Err(Failure::Whole(whole.to_string())),
             };
+            tables.suit(context, plan.plans()).map_err(failed)?;
             let affected = self.affected_keys(context, &plan, &tables, u64::MAX).await?;
             if affected.iter().all(|keys| keys.num_rows() == 0) {
                 return Ok(0);

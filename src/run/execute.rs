@@ -388,8 +388,7 @@ impl Workshop<'_> {
         let context = self.session(JoinPreference::Hash);
         for table in tables {
             if let Some(files) = candidate.files(&table).await? {
-                let provider = LakeTable::new(self.lake, self.lake.table_folder(&table), files);
-                register(&context, &table, provider.map_err(engine_error)?)?;
+                register(&context, &table, self.untold_table(&table, files)?)?;
             }
         }
         Ok(context)
@@ -397,8 +396,12 @@ impl Workshop<'_> {
 
     /// A table's files as a DataFusion table, which tells the keys that the table has.
     pub(super) fn lake_table(&self, table: &TableName, files: TableFiles) -> Result<LakeTable> {
-        let provider = LakeTable::new(self.lake, self.lake.table_folder(table), files).map_err(engine_error)?;
-        Ok(provider.with_keys(&self.keys(table)))
+        Ok(self.untold_table(table, files)?.with_keys(&self.keys(table)))
+    }
+
+    /// The same, without its keys.
+    pub(super) fn untold_table(&self, table: &TableName, files: TableFiles) -> Result<LakeTable> {
+        LakeTable::new(self.lake, self.lake.table_folder(table), files).map_err(engine_error)
     }
 
     /// Collects garbage once enough snapshots have expired to be worth a sweep.

@@ -21,7 +21,7 @@ use arrow::{
 use datafusion::{
     catalog::TableProvider,
     common::{
-        DataFusionError, Result as PlanResult, TableReference,
+        DataFusionError, Result as PlanResult, TableReference, internal_err,
         runtime::SpawnedTask,
         tree_node::{TreeNode as _, TreeNodeRecursion},
     },
@@ -48,9 +48,9 @@ const WORTH: u64 = 3;
 /// A table so small is not worth a second thought.
 const SMALL: u64 = 50_000;
 
-/// A change of no more rows is followed by one thread a query: dealing out rows and putting groups together again
-/// costs more than two threads bring, and other models run beside it.
-const FEW: u64 = 1 << 20;
+/// With no more rows to read, a query is one thread's: dealing out rows and putting groups together again costs
+/// more than further threads bring, and other queries run beside it.
+const FEW: u64 = 1 << 19;
 
 /// Key sets of one model that are made at once, where they do not read each other.
 const AT_ONCE: usize = 2;
@@ -95,7 +95,9 @@ impl Workshop<'_> {
             Ok(())
         })
         .await?;
-        Ok(tables.made(plan.affected_keys).await)
+        let set = plan.key_sets.iter().find(|set| set.number == plan.affected_keys);
+        let set = set.ok_or_else(|| Error::bug("a plan has no set of affected keys"))?;
+        tables.made(set).await.map_err(|e| not_worked_out(&e))
     }
 
     /// Makes key sets, each after those that it reads. Once it is known how many keys a set has, `check` may end it.
@@ -107,7 +109,10 @@ impl Workshop<'_> {
         check: impl Fn(usize, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let most_bytes = self.project.settings.memory_limit.0 / 4;
-        let bytes = AtomicUsize::new(0);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        for set in sets {
+            tables.set(set.number, &set.plan).map_err(|e| not_worked_out(&e))?;
+        }
         let place = |number: &usize| sets.iter().position(|set| set.number == *number);
         let after = sets.iter().map(|set| Ok(tables.read_by(&set.plan)?.iter().filter_map(place).collect()));
         let after = after.collect::<PlanResult<Vec<Vec<usize>>>>().map_err(|e| not_worked_out(&e))?;
@@ -117,20 +122,18 @@ impl Workshop<'_> {
             let failed = |e: DataFusionError| {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
-            let room = most_bytes.saturating_sub(bytes.load(Ordering::Relaxed));
-            let (context, plan) = (context.clone(), set.plan.clone());
+            let (context, plan, bytes) = (context.clone(), set.plan.clone(), Arc::clone(&bytes));
             // Of its own, so that several are made at once.
-            let made_now = SpawnedTask::spawn(async move { rows_of(&context, plan, room).await });
+            let made_now = SpawnedTask::spawn(async move { rows_of(&context, plan, &bytes, most_bytes).await });
             let made_now = made_now.await.map_err(|e| Error::bug("a key set's task stopped").cause(e))?;
             let Some(batches) = made_now.map_err(failed)? else {
                 return Err(Failure::Whole("the change is too large to be followed in memory".into()));
             };
-            bytes.fetch_add(batches.iter().map(content_bytes).sum::<usize>(), Ordering::Relaxed);
             let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
             let seconds = started.elapsed().as_secs_f64();
             tracing::debug!(set = set.number, rows = count, seconds, "key set");
             tracing::trace!(set = set.number, plan = %set.plan.display_indent(), "its plan");
-            tables.fill(set.number, &batches).await.map_err(failed)?;
+            tables.fill(set, &batches).await.map_err(failed)?;
             check(set.number, count as u64)
         });
         made.await.map(drop)
@@ -179,13 +182,18 @@ impl Workshop<'_> {
     }
 }
 
-/// A plan's rows; none if they take more than so many bytes.
-async fn rows_of(context: &SessionContext, plan: LogicalPlan, most: usize) -> PlanResult<Option<Vec<RecordBatch>>> {
+/// A plan's rows, whose bytes are added to those that are held; none if these become more than `most`.
+async fn rows_of(
+    context: &SessionContext,
+    plan: LogicalPlan,
+    held: &AtomicUsize,
+    most: usize,
+) -> PlanResult<Option<Vec<RecordBatch>>> {
     let mut rows = context.execute_logical_plan(plan).await?.execute_stream().await?;
-    let (mut batches, mut bytes) = (Vec::new(), 0);
+    let mut batches = Vec::new();
     while let Some(batch) = rows.try_next().await? {
-        bytes += content_bytes(&batch);
-        if bytes > most {
+        let bytes = content_bytes(&batch);
+        if held.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
             return Ok(None);
         }
         // What is looked up shows a few texts of each page that it holds.
@@ -225,10 +233,26 @@ impl RunTables {
     }
 
     /// Has the plans that follow this change use as many threads as are worth it.
-    pub(super) fn suit(&self, context: &SessionContext) {
-        if self.rows <= FEW {
+    pub(super) fn suit<'p>(
+        &self,
+        context: &SessionContext,
+        plans: impl IntoIterator<Item = &'p LogicalPlan>,
+    ) -> PlanResult<()> {
+        let mut rows = self.rows;
+        for plan in plans {
+            plan.apply(|node| {
+                if let LogicalPlan::TableScan(scan) = node {
+                    let provider = source_as_provider(&scan.source)?;
+                    let whole = (provider.as_ref() as &dyn Any).downcast_ref::<LakeTable>();
+                    rows = rows.max(whole.map_or(0, LakeTable::rows));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        if rows <= FEW {
             context.state_ref().write().config_mut().options_mut().execution.target_partitions = 1;
         }
+        Ok(())
     }
 
     pub(super) fn rows_read(&self) -> u64 {
@@ -242,26 +266,23 @@ impl RunTables {
     /// The table of a key set, which is filled when the set is made.
     fn set(&self, number: usize, plan: &LogicalPlan) -> PlanResult<Arc<MemTable>> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match keys.entry(number) {
-            Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => {
-                let fields = plan.schema().fields().iter().enumerate();
-                let fields =
-                    fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
-                let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-                Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))
-            }
-        })
+        let fields = plan.schema().fields().iter().enumerate();
+        let fields = fields.map(|(place, field)| Field::new(format!("k{place}"), field.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        match keys.entry(number) {
+            Entry::Occupied(known) if known.get().schema() == schema => Ok(Arc::clone(known.get())),
+            Entry::Occupied(_) => internal_err!("two key sets have the number {number}"),
+            Entry::Vacant(new) => Ok(Arc::clone(new.insert(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?)))),
+        }
     }
 
     /// The rows of a key set that is made.
-    async fn made(&self, number: usize) -> Vec<RecordBatch> {
-        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+    async fn made(&self, set: &KeySet) -> PlanResult<Vec<RecordBatch>> {
         let mut rows = Vec::new();
-        for partition in table.iter().flat_map(|table| &table.batches) {
+        for partition in &self.set(set.number, &set.plan)?.batches {
             rows.extend(partition.read().await.iter().cloned());
         }
-        rows
+        Ok(rows)
     }
 
     /// The key sets that a plan reads, and looks rows up by.
@@ -282,9 +303,8 @@ impl RunTables {
         Ok(read)
     }
 
-    async fn fill(&self, number: usize, batches: &[RecordBatch]) -> PlanResult<()> {
-        let table = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
-        let Some(table) = table else { return Ok(()) };
+    async fn fill(&self, set: &KeySet, batches: &[RecordBatch]) -> PlanResult<()> {
+        let table = self.set(set.number, &set.plan)?;
         let schema: SchemaRef = table.schema();
         let cast = batches.iter().map(|batch| {
             let columns = std::iter::zip(batch.columns(), schema.fields())

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Does one piece of work for each entry of `after`, which names the pieces that it depends on by their
 /// positions, earlier ones; at most so many at once. Gives what they came to, in their order. After a failure
-/// nothing more is begun, and what runs comes to an end: nothing is written after a run has failed.
+/// nothing more is begun, and what runs comes to an end.
 pub(super) async fn in_order<T, E: From<Error>, F: Future<Output = Result<T, E>>>(
     after: &[Vec<usize>],
     at_once: usize,

@@ -10,7 +10,6 @@ use arrow::array::RecordBatch;
 use datafusion::{
     common::{DataFusionError, TableReference},
     logical_expr::LogicalPlan,
-    physical_plan::common::spawn_buffered,
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
@@ -23,7 +22,7 @@ use super::{
     following::{Failure, has_rows, not_worked_out},
 };
 use crate::{
-    engine::{JoinPreference, ran_out_of_memory},
+    engine::{self, JoinPreference, ran_out_of_memory},
     engine_error,
     error::{Error, Result},
     gold::{self, Model, Planned},
@@ -55,9 +54,6 @@ pub(super) struct Computed {
     pub(super) rows: u64,
     pub(super) bytes_written: u64,
 }
-
-/// Batches of either side of a comparison that are made before they are wanted.
-const AHEAD: usize = 2;
 
 /// Rows that come are ordered this many at a time.
 const ORDERED: usize = 256 * 1024;
@@ -135,7 +131,6 @@ impl Workshop<'_> {
         }
         let current = self.lake_table(&TableName::gold(&model.name), base.clone())?;
         let tables = self.images(candidate, inputs).await?.with_current(current);
-        tables.suit(&context);
         let changed = |table: &TableReference| tables.changed(table);
         let plan =
             planner::plan(&planned.plan, &planned.tested(model), &changed, &tables).map_err(|e| not_worked_out(&e))?;
@@ -145,6 +140,7 @@ impl Workshop<'_> {
                 return Err(Failure::Whole(format!("{whole}; to change that, {}", whole.way_out())));
             }
         };
+        tables.suit(&context, plan.plans()).map_err(|e| not_worked_out(&e))?;
         let affected = self.affected_keys(&context, &plan, &tables, base.rows()).await?;
         let affected_keys = affected.iter().map(|batch| batch.num_rows() as u64).sum();
         let key: Vec<String> = plan.key.iter().map(|&place| planned.schema.field(place).name().clone()).collect();
@@ -184,8 +180,7 @@ impl Workshop<'_> {
         let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
         let current = LocatedRows::new(self.lake, &table, base, run.keys);
         let current = sorted(run.context, Arc::new(current), width).map_err(failed)?;
-        // Each is made by a task of its own.
-        let (fresh, current) = (spawn_buffered(fresh, AHEAD), spawn_buffered(current, AHEAD));
+        let current = engine::beside(current);
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
         let compared = difference(fresh, current, &planned.schema, async |side, rows: RecordBatch| {

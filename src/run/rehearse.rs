@@ -1,7 +1,7 @@
 //! Plans every model and every rule over tables without rows, so that a mistake in one of them is told
 //! before anything is cleaned or computed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
@@ -22,9 +22,16 @@ impl Workshop<'_> {
     /// `Input`, with everything that is wrong in models and rules.
     pub async fn rehearse(&self) -> Result<SessionContext> {
         let context = self.session(JoinPreference::Hash);
+        // Rules are not told what is unique.
+        let of_rules = self.session(JoinPreference::Hash);
+        let register_empty = |table: &TableName, schema: SchemaRef| {
+            let provider = self.untold_table(table, TableFiles::empty(Arc::clone(&schema)))?;
+            register(&of_rules, table, provider)?;
+            register(&context, table, self.lake_table(table, TableFiles::empty(schema))?)
+        };
         for contract in self.project.contracts.values() {
             for (table, schema) in EntityTables::of(contract).readable(contract) {
-                self.register_empty(&context, &table, schema)?;
+                register_empty(&table, schema)?;
             }
         }
         let mut errors = Vec::new();
@@ -39,7 +46,7 @@ impl Workshop<'_> {
                 continue;
             }
             match gold::plan(&context, model).await {
-                Ok(planned) => self.register_empty(&context, &TableName::gold(&model.name), planned.schema)?,
+                Ok(planned) => register_empty(&TableName::gold(&model.name), planned.schema)?,
                 Err(error) => {
                     unknown.insert(&model.name);
                     errors.push(error);
@@ -48,7 +55,7 @@ impl Workshop<'_> {
         }
         for rule in self.rules() {
             if !missing(&rule.inputs, &unknown)
-                && let Err(error) = plan(&context, &rule.sql, Purpose::Model).await
+                && let Err(error) = plan(&of_rules, &rule.sql, Purpose::Model).await
             {
                 errors.push(error);
             }
@@ -58,10 +65,6 @@ impl Workshop<'_> {
         }
         Error::all(errors)?;
         Ok(context)
-    }
-
-    fn register_empty(&self, context: &SessionContext, table: &TableName, schema: SchemaRef) -> Result<()> {
-        register(context, table, self.lake_table(table, TableFiles::empty(schema))?)
     }
 
     fn misses_what_it_waits_for(&self, contract: &crate::project::Contract) -> Option<Error> {

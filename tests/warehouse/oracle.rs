@@ -19,8 +19,7 @@ fn agrees(simulation: Simulation) {
     let extracts = simulation.write();
     let shop = Shop::new();
     for batch in extracts.batches() {
-        shop.smelt(["ingest", &batch.to_string_lossy()]).ok();
-        shop.smelt(["run"]).ok();
+        shop.take_in(&batch);
         judge(&shop, &format!("{simulation}, after {}", batch.display()));
     }
 }

@@ -47,10 +47,8 @@ fn day_by_day_equals_one_run_equals_a_rebuild() {
         let extracts = simulation.write();
         let (by_day, at_once) = (Shop::new(), Shop::new());
         for batch in extracts.batches() {
-            let batch = batch.to_string_lossy().into_owned();
-            by_day.smelt(["ingest", &batch]).ok();
-            by_day.smelt(["run"]).ok();
-            at_once.smelt(["ingest", &batch]).ok();
+            by_day.take_in(&batch);
+            at_once.smelt(["ingest", &batch.to_string_lossy()]).ok();
         }
         at_once.smelt(["run"]).ok();
         assert_eq!(at_once.snapshots(), [1]);

@@ -21,8 +21,7 @@ fn delta_readers_see_the_rows_of_each_snapshot() {
     let extracts = simulation.write();
     let shop = Shop::new();
     for batch in extracts.batches() {
-        shop.smelt(["ingest", &batch.to_string_lossy()]).ok();
-        shop.smelt(["run"]).ok();
+        shop.take_in(&batch);
     }
     let log = shop.read_folder("lake/staging/orders_cleaned/_delta_log");
     assert!(log.contains("deletionVector"), "updates delete rows of files that stay");

@@ -1,7 +1,7 @@
 //! Rules over the tables: one of severity `error` keeps the last snapshot, one of severity `warn` is
 //! reported; a source that has not landed for too long sets the exit code and keeps nothing back.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use crate::{
     opening_day::{order, payment},
@@ -108,6 +108,31 @@ fn a_key_that_a_change_doubles_is_found() {
     assert!(fault.message.contains("unique_captured_order_id"), "{fault:#?}");
     assert!(fault.message.contains("O1"), "{fault:#?}");
     assert_eq!(shop.snapshots(), [1, 2]);
+}
+
+/// What a change adds to such a rule cannot be told from changed rows alone, which shows halfway: its groups are looked at.
+#[test]
+fn a_rule_with_a_join_below_not_exists_is_tested_on_a_change() {
+    let shop = Shop::open();
+    shop.write(
+        "tests/orders_have_known_products.sql",
+        "SELECT orders.order_id, orders.customer_key FROM {{ ref('fact_orders') }} AS orders\n\
+         WHERE NOT EXISTS (SELECT 1 FROM {{ ref('fact_order_items') }} AS items\n\
+         INNER JOIN {{ ref('dim_products') }} AS products ON products.product_key = items.product_key\n\
+         WHERE items.order_id = orders.order_id) AND orders.order_status = 'completed'\n",
+    );
+    assert_eq!(shop.run()["snapshot"], 2);
+    let item = r#"{"order_item_id":"i9","order_id":"o9","product_id":"p1","quantity":1,"unit_price":"1.00","updated_at":"2025-01-05"}"#;
+    let completed = order("o9", "2025-01-05").replace("placed", "completed");
+    shop.write("inbox/9/orders.jsonl", &completed);
+    shop.write("inbox/9/order_items.jsonl", item);
+    shop.take_in(Path::new("inbox/9"));
+    assert_eq!(shop.snapshots(), [1, 2, 3]);
+    shop.write("inbox/10/orders.jsonl", completed.replace("o9", "o10"));
+    shop.write("inbox/10/order_items.jsonl", item.replace("i9", "i10"));
+    shop.smelt(["ingest", "inbox/10"]).ok();
+    let fault = shop.fault(3, ["run"]);
+    assert!(fault.message.contains("orders_have_known_products") && fault.message.contains("O10"), "{fault:#?}");
 }
 
 #[test]

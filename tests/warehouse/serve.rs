@@ -58,8 +58,7 @@ fn drivers_ask_a_warehouse_that_publishes_meanwhile() {
     let extracts = simulation.write();
     let [history, day] = &extracts.batches()[..] else { panic!("one day was simulated") };
     let shop = Shop::new();
-    shop.smelt(["ingest", &history.to_string_lossy()]).ok();
-    shop.smelt(["run"]).ok();
+    shop.take_in(history);
 
     let server = Server::start(&shop);
     let advance = format!(

@@ -105,6 +105,13 @@ impl Shop {
         self.json(["run"])
     }
 
+    /// Lands a batch's files and takes them in; the report.
+    #[track_caller]
+    pub(crate) fn take_in(&self, batch: &Path) -> Value {
+        self.smelt(["ingest", &batch.to_string_lossy()]).ok();
+        self.run()
+    }
+
     /// Writes an extract below `inbox` and lands it as a batch of its own; the report.
     #[track_caller]
     pub(crate) fn land(&self, name: &str, extract: impl AsRef<[u8]>) -> Value {

@@ -41,7 +41,7 @@ impl Shop {
 
     /// Everything is compared, and is as raw gives it; the report.
     #[track_caller]
-    fn is_what_raw_gives(&self) -> Value {
+    pub(crate) fn is_what_raw_gives(&self) -> Value {
         let report = self.verify(&["--json"]).ok().json();
         assert_eq!((&report["equal"], &report["left_out"]), (&true.into(), &json!([])), "{report:#}");
         let tables = self.json(["tables"]);
@@ -89,8 +89,7 @@ fn a_warehouse_is_what_its_raw_files_give() {
     let extracts = simulation.write();
     let shop = Shop::new();
     for batch in extracts.batches() {
-        shop.smelt(["ingest", &batch.to_string_lossy()]).ok();
-        shop.run();
+        shop.take_in(&batch);
     }
     let report = shop.is_what_raw_gives();
     let orders = named(&report["entities"], "entity", "orders");

@@ -113,6 +113,20 @@ fn fingerprints_change_with_what_decides_rows_and_with_nothing_else() {
     assert_eq!(first, fingerprint("-- the x\nSELECT {{ var('limit') }}\n  AS x;\n", described));
     assert_ne!(first, fingerprint("select 4 as x", plain));
     assert_ne!(first, fingerprint("select 3 as y", plain));
+    let keyed = "models:\n  - {name: a, meta: {owner: me}, columns: [{name: x, data_tests: [unique, not_null]}]}\n";
+    assert_ne!(first, fingerprint("select 3 as x", keyed));
+
+    let reader = |b: &str| {
+        let yaml = format!("models:\n  - {{name: a, meta: {{owner: me}}}}\n  - {{name: b, meta: {{owner: me}}{b}}}\n");
+        let files = [
+            ("models/a.sql", "select x from {{ ref('b') }}"),
+            ("models/b.sql", "select 1 as x"),
+            ("models/schema.yml", &yaml),
+        ];
+        load(&files).unwrap().get("a").unwrap().fingerprint.clone()
+    };
+    assert_ne!(reader(""), reader(", columns: [{name: x, data_tests: [unique, not_null]}]"), "of what it reads, too");
+    assert_eq!(reader(""), reader(", columns: [{name: x, data_tests: [not_null]}]"));
 }
 
 #[test]
