@@ -95,9 +95,10 @@ fn a_late_version_in_the_middle_of_history_repoints_facts() {
 /// look the same.
 #[test]
 fn a_row_that_crosses_a_computed_bound_is_found() {
-    let sql = "select x.k, t.g from (select k, sum(v) as bound from staging.t0 group by k) x \
-               join staging.t1 t on x.k = t.k and t.v > x.bound";
-    let batches = [vec![set(1, 0, "v", 9)], vec![set(1, 0, "v", 8)], vec![set(1, 0, "v", 2)]];
+    let sql = "select a.n, t.n as m from (select *, sum(v) over (partition by k) as bound from staging.t0) a \
+               join staging.t1 t on a.k = t.k and t.v > a.bound";
+    // The bounds change, too, if not this one.
+    let batches = [(9, 2), (8, 3), (2, 4)].map(|(v, k)| vec![set(1, 0, "v", v), insert(0, &format!("{k} 0 5"))]);
     let counts = follow(&[sql], [&["1 0 5"], &["1 3 4"], &[]], &batches);
     assert_eq!(changed(&counts), [1, 0, 1]);
 }
