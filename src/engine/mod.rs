@@ -12,6 +12,7 @@
 //! | `lower` | Redshift's spellings rewritten, and what models may not say |
 //! | `column_names` | what columns of questions are called that have no AS |
 //! | `redshift` | Redshift's functions, types and operators |
+//! | `groups` | what the engine groups by unasked, taken away |
 //! | `sql` | [`plan`]: all of the above in order |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
@@ -26,6 +27,7 @@ mod column_names;
 mod compact_views;
 mod diagnose;
 mod dialect;
+mod groups;
 mod lower;
 mod memory;
 mod rebatch;

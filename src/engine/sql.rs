@@ -19,6 +19,7 @@ use datafusion::{
 use super::{
     diagnose,
     dialect::{Redshift, tokens},
+    groups::asked_groups,
     lower::{Functions, Known, Lowering},
     redshift::spell_timestamps,
     session::{self, GOLD},
@@ -67,6 +68,7 @@ pub async fn plan(context: &SessionContext, sql: &SqlText, purpose: Purpose) -> 
         .await
         .map_err(|e| diagnose::planning(sql, e))?;
     session::read_only().verify_plan(&plan).map_err(|e| diagnose::planning(sql, e))?;
+    let plan = asked_groups(plan).map_err(|e| diagnose::planning(sql, e))?;
     let analysed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
     analysed.and_then(spell_timestamps).map_err(|e| diagnose::planning(sql, e))
 }

@@ -12,8 +12,8 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
-        Aggregate, BinaryExpr, Distinct, Expr, GroupingSet, Join, JoinType, LogicalPlan, Operator, SortExpr, TableScan,
-        cast,
+        Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable as _, GroupingSet, Join, JoinType, LogicalPlan, Operator,
+        SortExpr, TableScan, cast,
         expr::{AggregateFunction, ScalarFunction},
         lit,
     },
@@ -368,8 +368,20 @@ fn text(expr: &Expr, inputs: &[&Input<'_>]) -> Result<String> {
             Some(Column::new(Some(input.alias.as_str()), format!("c{}", width + nth)))
         })
     };
+    let is_text = |expr: &Expr| {
+        inputs.iter().any(|input| expr.get_type(input.schema).is_ok_and(|data_type| data_type.is_string()))
+    };
     let found = |column| Transformed::new(Expr::Column(column), true, TreeNodeRecursion::Jump);
-    let said = expr.clone().unalias_nested().data.transform_down(|part| {
+    // From one of the engine's types of text to another.
+    let plain = expr.clone().unalias_nested().data.transform_up(|part| {
+        Ok(match part {
+            Expr::Cast(cast) if cast.field.data_type().is_string() && is_text(&cast.expr) => {
+                Transformed::yes(*cast.expr)
+            }
+            other => Transformed::no(other),
+        })
+    });
+    let said = plain.data()?.transform_down(|part| {
         Ok(match part {
             Expr::Column(column) if column.name == Aggregate::INTERNAL_GROUPING_ID => {
                 return not_impl_err!("GROUPING() as SQL");

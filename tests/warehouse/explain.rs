@@ -1,6 +1,6 @@
 //! `smelt explain`: how every model of the reference follows, to the word, and how a run of it went.
 
-use crate::{opening_day::order, shop::Shop};
+use crate::{opening_day::order, python, ran::Ran, shop::Shop, simulated::Simulation, size::by_size};
 
 const MODELS: [&str; 9] = [
     "dim_date",
@@ -22,6 +22,36 @@ fn every_model_of_the_reference_follows_as_it_says() {
         MODELS.iter().map(|model| format!("{}\n\n", shop.smelt(["explain", model]).ok().stdout.trim_end())).collect();
     assert_eq!(told, include_str!("explained.txt"));
     assert!(!told.contains("computed whole") && !told.contains("read whole"));
+}
+
+/// What `--sql` says is what a run does: DuckDB, told a model's statements, the tables before and the change, comes to the
+/// same tables.
+#[test]
+fn the_statements_make_of_a_table_what_a_run_makes_of_it() {
+    let simulation = Simulation {
+        seed: 61,
+        orders: by_size(1_000, 20_000),
+        days: by_size(2, 10),
+        format: "jsonl",
+        compression: "none",
+        keys: "ordered",
+        ties: true,
+    };
+    let extracts = simulation.write();
+    let shop = Shop::new();
+    for model in MODELS.iter().filter(|model| **model != "dim_date") {
+        let statements = shop.smelt(["explain", model, "--sql"]).ok().stdout;
+        shop.write(&format!("statements/{model}.sql"), statements);
+    }
+    for (day, batch) in extracts.batches().iter().enumerate() {
+        shop.take_in(batch);
+        shop.smelt(["export", "--all", &format!("exports/{day}")]).ok();
+        if day > 0 {
+            let exports = [day - 1, day].map(|day| shop.path(&format!("exports/{day}")));
+            let mut judge = python::oracle("statements.py");
+            Ran::run(judge.args(exports).arg(shop.path("statements"))).ok();
+        }
+    }
 }
 
 /// The figures are those of the run that had the model as work, also when later ones did not.

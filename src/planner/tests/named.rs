@@ -103,6 +103,16 @@ fn a_row_that_crosses_a_computed_bound_is_found() {
     assert_eq!(changed(&counts), [1, 0, 1]);
 }
 
+/// The engine takes the other column of the inner groups for one that hangs on `n`, which rows without a partner lack.
+#[test]
+fn groups_of_groups_by_a_key_that_may_be_missing_are_no_more_than_asked_for() {
+    let sql = "select n, count(*) as kinds from \
+               (select a.d, b.n from staging.t0 a left join staging.t0 b on a.n = b.n and a.k < b.k group by a.d, b.n) x \
+               group by n";
+    let counts = follow(&[sql], [&["1 0 0 - 1"], &[], &[]], &[vec![insert(0, "1 0 0 - 2")]]);
+    assert_eq!(changed(&counts), [1]);
+}
+
 #[test]
 fn an_outer_join_that_does_not_change_keeps_its_rows_without_a_partner() {
     let sql = "select a.n, c.v from staging.t0 a left join staging.t1 b on a.k = b.k join staging.t2 c on a.g = c.g";
