@@ -4,16 +4,19 @@
 //! a model's table, to pass its key on. Sound, not complete: a key that is found is one; there may
 //! be others.
 
-use std::collections::BTreeSet;
+use std::{any::Any, collections::BTreeSet};
 
 use datafusion::{
     arrow::datatypes::DataType,
     common::{Constraint, ScalarValue},
+    datasource::source_as_provider,
     logical_expr::{
-        Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, WindowFunctionDefinition,
+        Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, TableScan, WindowFunctionDefinition,
         utils::split_conjunction,
     },
 };
+
+use crate::lake::LakeTable;
 
 /// Positions of columns that are together unique (NULL counts as a value). The empty key says
 /// that there is at most one row.
@@ -35,21 +38,30 @@ pub fn unique_keys(plan: &LogicalPlan) -> Vec<Key> {
     kept
 }
 
+/// The keys of a table, by what its provider says.
+fn told(scan: &TableScan) -> Vec<Vec<usize>> {
+    let provider = source_as_provider(&scan.source).ok();
+    let ours = provider.as_ref().and_then(|provider| (provider.as_ref() as &dyn Any).downcast_ref::<LakeTable>());
+    let constraints = ours.map(LakeTable::keys).or_else(|| scan.source.constraints());
+    let primary = constraints.into_iter().flat_map(|constraints| constraints.iter()).filter_map(|constraint| {
+        match constraint {
+            Constraint::PrimaryKey(columns) => Some(columns.clone()),
+            // SQL's UNIQUE lets NULL come again.
+            Constraint::Unique(_) => None,
+        }
+    });
+    primary.collect()
+}
+
 fn find(plan: &LogicalPlan) -> Vec<Key> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let primary = scan.source.constraints().into_iter().flat_map(|constraints| constraints.iter()).filter_map(
-                |constraint| match constraint {
-                    Constraint::PrimaryKey(columns) => Some(columns),
-                    // SQL's UNIQUE lets NULL come again.
-                    Constraint::Unique(_) => None,
-                },
-            );
+            let keys = told(scan);
             let place = |column: &usize| match &scan.projection {
                 Some(projection) => projection.iter().position(|kept| kept == column),
                 None => Some(*column),
             };
-            primary.filter_map(|columns| columns.iter().map(place).collect()).collect()
+            keys.iter().filter_map(|columns| columns.iter().map(place).collect()).collect()
         }
         LogicalPlan::SubqueryAlias(alias) => unique_keys(&alias.input),
         LogicalPlan::Sort(sort) => unique_keys(&sort.input),

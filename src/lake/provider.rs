@@ -48,7 +48,8 @@ impl LakeTable {
         })
     }
 
-    /// Tells the engine which columns are together unique, NULL being a value like others; there may be several such keys.
+    /// Says which columns are together unique, NULL being a value like others; there may be several such keys. The planner
+    /// is told, and the engine is not: it takes groups out of a GROUP BY of a GROUP BY that it thinks hang on a key.
     #[must_use]
     pub fn with_keys(mut self, keys: &[Vec<String>]) -> Self {
         let position = |column: &String| self.table.schema.index_of(column).ok();
@@ -74,10 +75,6 @@ impl LakeTable {
 impl TableProvider for LakeTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.table.schema)
-    }
-
-    fn constraints(&self) -> Option<&Constraints> {
-        Some(&self.keys)
     }
 
     fn table_type(&self) -> TableType {
@@ -136,6 +133,11 @@ impl LakeTable {
     /// For callers that hold a trait object.
     pub fn files(&self) -> &[FileEntry] {
         &self.table.files
+    }
+
+    /// See [`LakeTable::with_keys`].
+    pub(crate) fn keys(&self) -> &Constraints {
+        &self.keys
     }
 
     pub(crate) fn rows(&self) -> u64 {

@@ -244,3 +244,19 @@ fn a_key_is_not_believed_of_rows_from_before_its_test() {
     assert_eq!(shop.rows("select order_id, n from counted"), ["O1,1"]);
     shop.is_what_raw_gives();
 }
+
+/// The engine takes groups out that it thinks hang on a key: behind a join one order has several products.
+#[test]
+fn groups_of_groups_by_a_key_of_one_side_are_all_there() {
+    let shop = Shop::open();
+    let (items, orders) =
+        ("{{ source('staging', 'order_items_cleaned') }}", "{{ source('staging', 'orders_cleaned') }}");
+    let kinds = format!(
+        "SELECT order_id, COUNT(*) AS n FROM (SELECT i.product_id, o.order_id FROM {items} AS i \
+         JOIN {orders} AS o ON i.order_id = o.order_id GROUP BY i.product_id, o.order_id) AS x GROUP BY order_id, product_id"
+    );
+    shop.write("models/marts/kinds.sql", kinds);
+    shop.write("models/marts/kinds.yml", "models:\n  - {name: kinds, meta: {owner: me}}\n");
+    shop.run();
+    assert_eq!(shop.rows("select order_id, n from kinds where order_id = 'O1'"), ["O1,1", "O1,1"]);
+}
