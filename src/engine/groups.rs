@@ -1,15 +1,23 @@
-//! Columns that the engine adds to GROUP BY because they hang on a key, taken away again where nobody reads them.
+//! The groups of a query are those that it asks for.
 //!
-//! Whether such a column changes the groups is not for sure: behind an outer join a key may be NULL in rows that have
-//! nothing else in common, and of nested aggregates the engine believes more than is true. Its optimiser leaves
-//! them out in the end, so they must not decide how a plan is followed.
+//! The engine believes more of keys than is true. Behind a join, a column by which one side was grouped counts as
+//! one that determines all columns of what is grouped by it and others; behind an outer join such a column may be
+//! NULL in rows that have nothing else in common. By such beliefs it adds columns to GROUP BY, and its optimiser
+//! takes them away, with some that were asked for: groups are lost.
+//!
+//! So added columns that nobody reads are taken away right after planning ([`asked_groups`]), and before plans are
+//! optimised, columns that a belief is about get another name where they are grouped by, which ends it
+//! ([`AskedGroupsStay`]).
+
+use std::sync::Arc;
 
 use datafusion::{
     common::{
         Column, Result,
-        tree_node::{Transformed, TransformedResult, TreeNode as _},
+        tree_node::{Transformed, TransformedResult, TreeNode as _, TreeNodeRecursion},
     },
-    logical_expr::{Aggregate, Expr, LogicalPlan, Projection, builder::add_group_by_exprs_from_dependencies},
+    logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection, builder::add_group_by_exprs_from_dependencies},
+    optimizer::{Optimizer, OptimizerConfig, OptimizerRule},
 };
 
 /// The plan with the groups that were asked for, and those that are read.
@@ -45,8 +53,11 @@ fn slimmed(projection: &Projection) -> Result<Option<LogicalPlan>> {
             Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)))
         })
     };
+    if asked == aggregate.group_expr.len() {
+        return Ok(None);
+    }
     for expr in &exprs {
-        if asked == aggregate.group_expr.len() || reads_more(expr)? {
+        if reads_more(expr)? {
             return Ok(None);
         }
     }
@@ -75,4 +86,80 @@ fn asked(aggregate: &Aggregate) -> Result<usize> {
         }
     }
     Ok(groups.len())
+}
+
+/// The engine's own rules, with groups that stay.
+pub(super) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
+    for rule in Optimizer::new().rules {
+        // Subqueries are aggregates once they are joins, and joins of what is unique may be left out.
+        if rules.is_empty() || rule.name() == "extract_equijoin_predicate" {
+            rules.push(Arc::new(AskedGroupsStay));
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+/// An optimiser's rule that leaves no aggregate of which the engine could believe too much.
+#[derive(Debug)]
+struct AskedGroupsStay;
+
+impl OptimizerRule for AskedGroupsStay {
+    fn name(&self) -> &'static str {
+        "asked_groups_stay"
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let mut found = false;
+        plan.apply_with_subqueries(|node| {
+            found = renamed(node)?.is_some();
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if !found {
+            return Ok(Transformed::no(plan));
+        }
+        // What is above learns of it by its schema.
+        plan.transform_up_with_subqueries(|node| {
+            let node = node.recompute_schema()?;
+            Ok(Transformed::yes(renamed(&node)?.unwrap_or(node)))
+        })
+    }
+}
+
+/// An aggregate or DISTINCT of whose input the engine believes that some of the columns that it groups by
+/// determine others: the same with other names for these, below their old ones.
+fn renamed(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let (input, groups, values) = match node {
+        LogicalPlan::Aggregate(aggregate) => (&aggregate.input, aggregate.group_expr.clone(), &aggregate.aggr_expr[..]),
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            (input, input.schema().iter().map(Expr::from).collect(), [].as_slice())
+        }
+        _ => return Ok(None),
+    };
+    let schema = input.schema();
+    let place = |group: &Expr| group.try_as_col().and_then(|column| schema.maybe_index_of_column(column));
+    let places: Vec<Option<usize>> = groups.iter().map(place).collect();
+    let mut determining = vec![false; groups.len()];
+    for belief in schema.functional_dependencies().iter() {
+        let is_in = |place: &Option<usize>| place.is_some_and(|place| belief.source_indices.contains(&place));
+        let all_there = belief.source_indices.iter().all(|source| places.contains(&Some(*source)));
+        if all_there && !places.iter().all(is_in) {
+            std::iter::zip(&mut determining, &places).for_each(|(known, place)| *known |= is_in(place));
+        }
+    }
+    if !determining.contains(&true) {
+        return Ok(None);
+    }
+    let named = std::iter::zip(groups, determining)
+        .enumerate()
+        .map(|(at, (group, determining))| if determining { group.alias(format!("__group_{at}")) } else { group });
+    let aggregate = Aggregate::try_new(input.clone(), named.collect(), values.to_vec())?;
+    let columns = std::iter::zip(aggregate.schema.iter(), node.schema().iter());
+    let columns = columns.map(|(column, (qualifier, field))| match column {
+        (now, named) if now == qualifier && named.name() == field.name() => Expr::from(column),
+        _ => Expr::from(column).alias_qualified(qualifier.cloned(), field.name()),
+    });
+    let columns = columns.collect();
+    Ok(Some(LogicalPlan::Projection(Projection::try_new(columns, LogicalPlan::Aggregate(aggregate).into())?)))
 }

@@ -20,7 +20,7 @@ use datafusion::{
 };
 
 use super::{
-    adjacent_rows::AdjacentRows, compact_views::CompactViews, memory::SharedPool, redshift, stoppable::Pauses,
+    adjacent_rows::AdjacentRows, compact_views::CompactViews, groups, memory::SharedPool, redshift, stoppable::Pauses,
 };
 use crate::error::{Error, Result};
 
@@ -85,6 +85,7 @@ impl SessionFactory {
         let state = redshift::install(
             SessionStateBuilder::new()
                 .with_config(self.config(catalog, joins))
+                .with_optimizer_rules(groups::optimizer_rules())
                 .with_physical_optimizer_rules(physical_rules(joins))
                 .with_runtime_env(Arc::clone(&self.runtime)),
         )

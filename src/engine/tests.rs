@@ -102,6 +102,37 @@ async fn columns_of_one_name_are_told_apart() {
     }
 }
 
+/// What the engine believes of keys takes no groups away: not behind a join, below DISTINCT or where a key is missing.
+#[tokio::test]
+async fn groups_that_were_asked_for_stay() {
+    let context = session();
+    let tables = "with o as (select 1 as k, 1 as y, 1 as z union all select 1, 1, 2 union all select 1, 2, 1 \
+                  union all select 2, 1, 1 union all select null, 1, 1 union all select null, 2, 9), \
+                  x as (select k, count(*) as s from o group by k)";
+    for (groups, expected) in [
+        (
+            "select k, y, count(*) as n from (select x.k, o.y, o.z from x join o on x.k = o.k group by x.k, o.y, o.z) as g group by k, y",
+            3,
+        ),
+        (
+            "select k, y, count(*) as n from (select distinct x.k, o.y, o.z from x join o on x.k = o.k) as g group by k, y",
+            3,
+        ),
+        (
+            "select distinct k, y from (select x.k, o.y, max(o.z) as z from x join o on x.k = o.k group by x.k, o.y) as g",
+            3,
+        ),
+        ("select x.k, x.s, count(*) as n from o left join x on o.z + 1 = x.s group by x.k, x.s", 3),
+        (
+            "select g.k, g.y from (select x.k, o.y from x join o on x.k = o.k group by x.k, o.y) as g join o on g.k = o.k",
+            7,
+        ),
+    ] {
+        let found = rows(&context, &format!("{tables} select count(*) from ({groups}) as q")).await.unwrap();
+        assert_eq!(found, [[expected.to_string()]], "{groups}");
+    }
+}
+
 /// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
 fn scattered(seed: u64, rows: u64) -> String {
     let mut state = seed;
