@@ -89,13 +89,17 @@ fn tell(explanation: &Explanation) -> String {
     for (place, input) in inputs.iter().enumerate() {
         let branch = if place + 1 == inputs.len() { "└─" } else { "├─" };
         let change = match &input.change {
-            Change::Followed { columns, by_partition } => {
+            Change::Followed { columns, conditions, by_partition } => {
+                let mut changed = columns.join(", ");
+                if !conditions.is_empty() {
+                    changed.push_str(&format!(", or in whether what is asked of {} holds", conditions.join(", ")));
+                }
                 let partitions = if *by_partition {
                     "; windows over it are computed before and after, by the partitions that hold a changed row"
                 } else {
                     ""
                 };
-                format!("affects the keys of rows that changed in {}{partitions}", columns.join(", "))
+                format!("affects the keys of rows that changed in {changed}{partitions}")
             }
             Change::Whole { why, way_out } => format!("all rows are computed: {why}; to change that, {way_out}"),
         };

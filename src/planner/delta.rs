@@ -9,10 +9,13 @@
 //! again with other values elsewhere is no change. So a price list's new version whose period alone
 //! ends earlier is none to those who look at prices that they find all the same.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
-    common::{DFSchema, NullEquality, Result},
+    common::{
+        DFSchema, NullEquality, Result,
+        tree_node::{TreeNode as _, TreeNodeRecursion},
+    },
     functions_aggregate::expr_fn::sum,
     logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableScan, Union, Window, lit},
 };
@@ -56,6 +59,23 @@ pub(super) fn is_exact(node: &Node) -> bool {
 /// Whether telling what changed takes computing a window.
 pub(super) fn by_partition(source: &Node) -> bool {
     matches!(source.plan, LogicalPlan::Window(_)) || source.inputs.iter().any(by_partition)
+}
+
+/// The columns of tables by which it is told which rows of a source count.
+pub(super) fn conditions(source: &Node) -> Result<BTreeSet<String>> {
+    let (mut asked, mut stored) = (BTreeSet::new(), BTreeSet::new());
+    source.plan.apply(|node| {
+        match node {
+            LogicalPlan::TableScan(_) => stored.extend(node.schema().fields().iter().map(|field| field.name().clone())),
+            LogicalPlan::Filter(filter) => {
+                asked.extend(filter.predicate.column_refs().into_iter().map(|column| column.name.clone()));
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    asked.retain(|name| stored.contains(name));
+    Ok(asked)
 }
 
 /// Rows with a weight, in a key set: how many more of them there are than there were. Rows that are as

@@ -94,7 +94,7 @@ impl Sides {
         let Ok(rows) = Node::root(plan, changed)? else { return Ok(None) };
         if is_exact(&rows) && top.distinct.is_none() {
             let [before, after] = pair(&rows, sets)?;
-            let affected = vec![Affected::of(&rows, plan.clone())];
+            let affected = vec![Affected::of(&rows, plan.clone())?];
             let restricted_by = vec![Vec::new(); rows.occurrences.len()];
             return Ok(Some(Self { before, after, told_by: ByDifference::Rows, affected, restricted_by }));
         }

@@ -177,6 +177,8 @@ pub struct Affected {
     pub occurrences: Vec<usize>,
     /// The columns on which the model depends of what changes there.
     pub columns: Vec<String>,
+    /// Others that decide which rows count at all.
+    pub conditions: Vec<String>,
     /// Whether it is a window: its partitions that hold a changed row are compared before and after.
     pub by_partition: bool,
     /// Distinct values of K.
@@ -267,7 +269,7 @@ pub fn plan(
     changed: &dyn Fn(&TableReference) -> bool,
     tables: &dyn Tables,
 ) -> PlanResult<Strategy> {
-    let model = match shape::joined(model.clone())? {
+    let model = match shape::followed(model.clone())? {
         Ok(model) => model,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
@@ -333,20 +335,24 @@ fn affected(
             Err(part) => return Ok(Err(part)),
         };
         let plan = relax::affected_keys(&root, key, source, sets)?;
-        affected.push(Affected::of(source, plan));
+        affected.push(Affected::of(source, plan)?);
     }
     Ok(Ok(affected))
 }
 
 impl Affected {
-    fn of(source: &shape::Node, plan: LogicalPlan) -> Self {
+    fn of(source: &shape::Node, plan: LogicalPlan) -> PlanResult<Self> {
         let names = source.plan.schema().fields();
-        Self {
+        let columns: Vec<String> = source.used.iter().map(|&place| names[place].name().clone()).collect();
+        let mut conditions = delta::conditions(source)?;
+        conditions.retain(|name| !columns.contains(name));
+        Ok(Self {
             occurrences: source.changed_occurrences(),
-            columns: source.used.iter().map(|&place| names[place].name().clone()).collect(),
+            columns,
+            conditions: conditions.into_iter().collect(),
             by_partition: delta::by_partition(source),
             plan,
-        }
+        })
     }
 }
 
@@ -375,7 +381,7 @@ pub fn appearing(
     changed: &dyn Fn(&TableReference) -> bool,
     tables: &dyn Tables,
 ) -> PlanResult<Option<Appearing>> {
-    let Ok(query) = shape::joined(query.clone())? else { return Ok(None) };
+    let Ok(query) = shape::followed(query.clone())? else { return Ok(None) };
     let Ok(root) = shape::Node::root(&query, changed)? else { return Ok(None) };
     let mut sets = sets::KeySets::new(tables);
     let mut found = Vec::new();

@@ -226,11 +226,23 @@ impl Relax<'_, '_> {
         // Rows of one side without the other: all of them, or those that the change in the other
         // side may have left alone or joined.
         let left_alone = |relax: &mut Self| -> Result<LogicalPlan> {
-            let rows = if in_right { relax.with_partner(&left, &right, &on)? } else { relax.side(&left)? };
+            let rows = if in_right {
+                relax.with_partner(&left, &right, &on)?
+            } else if right_needed {
+                relax.side(&left)?
+            } else {
+                relax.node(left.node, &left.needed)?
+            };
             padded(rows, schema)
         };
         let right_alone = |relax: &mut Self| -> Result<LogicalPlan> {
-            let rows = if in_left { relax.with_partner(&right, &left, &on.turned())? } else { relax.side(&right)? };
+            let rows = if in_left {
+                relax.with_partner(&right, &left, &on.turned())?
+            } else if left_needed {
+                relax.side(&right)?
+            } else {
+                relax.node(right.node, &right.needed)?
+            };
             padded(rows, schema)
         };
         match join.join_type {

@@ -7,11 +7,12 @@ use datafusion::{
     common::{
         Result, TableReference,
         config::ConfigOptions,
-        tree_node::{TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, Window},
+    logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, TableScan, Window},
     optimizer::{
-        Optimizer, OptimizerContext, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+        Optimizer, OptimizerContext, OptimizerRule, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+        extract_equijoin_predicate::ExtractEquijoinPredicate, push_down_filter::PushDownFilter,
         scalar_subquery_to_join::ScalarSubqueryToJoin,
     },
 };
@@ -22,9 +23,13 @@ use super::{
 };
 use crate::gold::{unaliased, unique_keys};
 
-/// Subqueries become joins, which is how they are followed. Nothing else moves. As a join, a subquery
-/// that should give one row and gives two would no longer be an error: it must be seen to give one.
-pub(super) fn joined(model: LogicalPlan) -> Result<std::result::Result<LogicalPlan, Part>> {
+/// The model as it is followed. Subqueries become joins. Conditions go down to the rows that they are of: what
+/// does not fulfil them before and after is no change, and tables listed one after the other are joined by some.
+/// Nothing else moves.
+///
+/// As a join, a subquery that should give one row and gives two would no longer be an error: it must be seen to
+/// give one.
+pub(super) fn followed(model: LogicalPlan) -> Result<std::result::Result<LogicalPlan, Part>> {
     let mut one_row_each = true;
     model.apply_with_subqueries(|plan| {
         plan.apply_expressions(|expr| {
@@ -41,15 +46,26 @@ pub(super) fn joined(model: LogicalPlan) -> Result<std::result::Result<LogicalPl
         return Ok(Err(Part::Subquery));
     }
 
-    let rules = Optimizer::with_rules(vec![
-        Arc::new(ScalarSubqueryToJoin::new()),
-        Arc::new(DecorrelatePredicateSubquery::new()),
-    ]);
     // Left to the engine, a scalar subquery would be computed once and stay an expression.
     let mut options = ConfigOptions::default();
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let context = OptimizerContext::new_with_config_options(Arc::new(options)).with_max_passes(2);
-    rules.optimize(model, &context, |_, _| {}).map(Ok)
+    let optimized = |plan, rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>| {
+        Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    };
+    let joined =
+        optimized(model, vec![Arc::new(ScalarSubqueryToJoin::new()), Arc::new(DecorrelatePredicateSubquery::new())])?;
+    let pushed = optimized(joined, vec![Arc::new(PushDownFilter::new()), Arc::new(ExtractEquijoinPredicate::new())])?;
+    // Tables are only told what they may leave out: the conditions stay above them.
+    let told = pushed.transform(|plan| {
+        Ok(match plan {
+            LogicalPlan::TableScan(scan) if !scan.filters.is_empty() => {
+                Transformed::yes(LogicalPlan::TableScan(TableScan { filters: Vec::new(), ..scan }))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    told.data().map(Ok)
 }
 
 /// One place where the model reads a table.

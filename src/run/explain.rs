@@ -3,7 +3,10 @@
 //! The same planner is asked as in a run, over tables without rows, once with every input changed and
 //! once with each alone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
@@ -18,7 +21,7 @@ use crate::{
     error::{Error, Result},
     gold::{self, Model},
     lake::SnapshotId,
-    planner::{self, ByDifference, Image, Incremental, Strategy, Tables, Why},
+    planner::{self, Affected, ByDifference, Image, Incremental, Strategy, Tables, Why},
 };
 
 /// How a model follows.
@@ -80,8 +83,9 @@ pub struct Input {
 #[derive(Debug, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
-    /// Keys are affected by rows that changed in these columns.
-    Followed { columns: Vec<String>, by_partition: bool },
+    /// Keys are affected by rows that changed in these columns, or of which conditions on others came to hold or
+    /// to fail.
+    Followed { columns: Vec<String>, conditions: Vec<String>, by_partition: bool },
     /// All rows are computed.
     Whole { why: String, way_out: String },
 }
@@ -116,12 +120,15 @@ impl Workshop<'_> {
         let change = |input: &String| {
             let change = match ask(&|table| table == input)? {
                 Strategy::Incremental(plan) => {
-                    let mut columns: Vec<String> =
-                        plan.affected.iter().flat_map(|affected| affected.columns.clone()).collect();
-                    columns.sort_unstable();
-                    columns.dedup();
-                    let by_partition = plan.affected.iter().any(|affected| affected.by_partition);
-                    Change::Followed { columns, by_partition }
+                    let all = |names: &dyn Fn(&Affected) -> &Vec<String>| -> Vec<String> {
+                        let names: BTreeSet<&String> = plan.affected.iter().flat_map(names).collect();
+                        names.into_iter().cloned().collect()
+                    };
+                    Change::Followed {
+                        columns: all(&|affected| &affected.columns),
+                        conditions: all(&|affected| &affected.conditions),
+                        by_partition: plan.affected.iter().any(|affected| affected.by_partition),
+                    }
                 }
                 Strategy::Whole(whole) => Change::Whole { why: whole.to_string(), way_out: whole.way_out().to_owned() },
             };

@@ -113,7 +113,7 @@ impl Case {
         match self.keys(&incremental, &tables).await {
             Err(failure) if failure.contains(REFUSED) => Ok(None),
             Err(failure) => Err(failure),
-            Ok(keys) => Ok(Some((shape::joined(model).unwrap().unwrap(), *incremental, keys))),
+            Ok(keys) => Ok(Some((shape::followed(model).unwrap().unwrap(), *incremental, keys))),
         }
     }
 
