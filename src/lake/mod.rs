@@ -48,6 +48,7 @@ mod store;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use parquet::basic::Compression;
 use tokio::sync::RwLock;
 use url::Url;
 
@@ -82,6 +83,8 @@ pub struct Lake {
     pub(crate) footers: Arc<parquet_files::Footers>,
     /// Held by each file that is on its way: what a failed run wrote is deleted once nothing more comes.
     pub(crate) writing: Arc<RwLock<()>>,
+    /// Of data files.
+    pub(crate) compression: Compression,
     /// How people know the lake: its folder or URL.
     pub(crate) shown: String,
 }
@@ -91,12 +94,21 @@ impl Lake {
     pub fn on(store: Arc<dyn ObjectStore>, zones: Zones, clock: Arc<dyn Clock>, shown: impl Into<String>) -> Self {
         // The engine finds the store by this URL; two lakes never share one session.
         let url = Url::parse("smelt://lake/").unwrap_or_else(|e| unreachable!("a constant URL parses: {e}"));
-        Self { store, url, zones, clock, footers: Arc::default(), writing: Arc::default(), shown: shown.into() }
+        Self {
+            store,
+            url,
+            zones,
+            clock,
+            footers: Arc::default(),
+            writing: Arc::default(),
+            compression: store::NEAR,
+            shown: shown.into(),
+        }
     }
 
     /// Opens a folder (made when missing) or an object-store URL.
     pub fn open(place: &str, zones: Zones, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self::on(store::open(place)?, zones, clock, place))
+        Ok(Self { compression: store::compression(place), ..Self::on(store::open(place)?, zones, clock, place) })
     }
 
     pub fn store(&self) -> Arc<dyn ObjectStore> {

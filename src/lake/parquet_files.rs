@@ -25,7 +25,7 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, statistics::StatisticsConverter},
         async_reader::AsyncFileReader,
     },
-    basic::{Compression, ZstdLevel},
+    basic::Compression,
     errors::ParquetError,
     file::{
         metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
@@ -142,7 +142,8 @@ impl FileWriter {
         let writing = Arc::clone(&self.lake.writing).read_owned().await;
         self.encoding.push_back(tokio::spawn(async move {
             let _writing = writing;
-            let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches, is_looked_into))
+            let compression = lake.compression;
+            let encoded = tokio::task::spawn_blocking(move || encode(&schema, &batches, compression, is_looked_into))
                 .await
                 .map_err(|e| Error::bug("the Parquet encoder stopped").cause(e))??;
             let (bytes, stats) = encoded;
@@ -194,10 +195,15 @@ impl FileWriter {
     }
 }
 
-fn encode(schema: &Schema, batches: &[RecordBatch], is_looked_into: bool) -> Result<(Bytes, Value)> {
+fn encode(
+    schema: &Schema,
+    batches: &[RecordBatch],
+    compression: Compression,
+    is_looked_into: bool,
+) -> Result<(Bytes, Value)> {
     let failed = |e: &dyn std::fmt::Display| Error::bug(format!("cannot encode Parquet: {e}"));
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| failed(&e))?))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Page)

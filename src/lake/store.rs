@@ -8,6 +8,7 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, aws::AmazonS3Builder,
     local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
+use parquet::basic::{Compression, ZstdLevel};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
@@ -20,6 +21,15 @@ pub enum Put {
     Created,
     /// The name is taken, by other bytes.
     Taken,
+}
+
+/// How data files on this machine are compressed: a lookup takes a few pages here and there apart, which LZ4 does
+/// in a quarter of the time of zstd, for files almost half as large again.
+pub(super) const NEAR: Compression = Compression::LZ4_RAW;
+
+/// How data files of a lake at a place are compressed: those that come over a network shall be small.
+pub(super) fn compression(place: &str) -> Compression {
+    if place.contains("://") && !place.starts_with("file:") { Compression::ZSTD(ZstdLevel::default()) } else { NEAR }
 }
 
 /// Opens a lake's place.
