@@ -28,15 +28,7 @@ fn every_model_of_the_reference_follows_as_it_says() {
 /// same tables.
 #[test]
 fn the_statements_make_of_a_table_what_a_run_makes_of_it() {
-    let simulation = Simulation {
-        seed: 61,
-        orders: by_size(1_000, 20_000),
-        days: by_size(2, 10),
-        format: "jsonl",
-        compression: "none",
-        keys: "ordered",
-        ties: true,
-    };
+    let simulation = Simulation::plain(61, by_size(1_000, 20_000), by_size(2, 10));
     let extracts = simulation.write();
     let shop = Shop::new();
     for model in MODELS.iter().filter(|model| **model != "dim_date") {

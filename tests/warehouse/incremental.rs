@@ -188,15 +188,7 @@ fn runs_after_a_rollback_follow_from_what_was_rolled_back_to() {
 /// what reads it hears only of rows that differ.
 #[test]
 fn every_reference_model_follows_daily_extracts() {
-    let simulation = Simulation {
-        seed: 31,
-        orders: by_size(3_000, 20_000),
-        days: by_size(3, 10),
-        format: "jsonl",
-        compression: "none",
-        keys: "ordered",
-        ties: true,
-    };
+    let simulation = Simulation::plain(31, by_size(3_000, 20_000), by_size(3, 10));
     let extracts = simulation.write();
     let shop = Shop::new();
     let mut batches = extracts.batches().into_iter();

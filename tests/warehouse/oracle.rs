@@ -84,15 +84,7 @@ fn parquet_gives_the_tables_of_the_oracle() {
 #[test]
 fn a_long_row_of_days_gives_the_tables_of_the_oracle() {
     for seed in by_size(21..22, 21..24) {
-        agrees(Simulation {
-            seed,
-            orders: by_size(1_000, 12_000),
-            days: by_size(5, 60),
-            format: "jsonl",
-            compression: "none",
-            keys: "ordered",
-            ties: true,
-        });
+        agrees(Simulation::plain(seed, by_size(1_000, 12_000), by_size(5, 60)));
     }
 }
 

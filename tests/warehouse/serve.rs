@@ -46,15 +46,7 @@ impl Drop for Server {
 
 #[test]
 fn drivers_ask_a_warehouse_that_publishes_meanwhile() {
-    let simulation = Simulation {
-        seed: 31,
-        orders: 6_000,
-        days: 1,
-        format: "jsonl",
-        compression: "none",
-        keys: "ordered",
-        ties: true,
-    };
+    let simulation = Simulation::plain(31, 6_000, 1);
     let extracts = simulation.write();
     let [history, day] = &extracts.batches()[..] else { panic!("one day was simulated") };
     let shop = Shop::new();

@@ -32,6 +32,11 @@ pub(crate) struct Extracts {
 }
 
 impl Simulation {
+    /// Plain JSON Lines with ordered keys, and rivals.
+    pub(crate) const fn plain(seed: u64, orders: u64, days: u32) -> Self {
+        Self { seed, orders, days, format: "jsonl", compression: "none", keys: "ordered", ties: true }
+    }
+
     pub(crate) fn write(&self) -> Extracts {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(SMELT);

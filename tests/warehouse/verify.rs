@@ -77,15 +77,7 @@ fn outcome<'a>(report: &'a Value, table: &str) -> &'a Value {
 /// Records that come late, again, broken and deleted, a day at a time; then a rollback.
 #[test]
 fn a_warehouse_is_what_its_raw_files_give() {
-    let simulation = Simulation {
-        seed: 57,
-        orders: by_size(1_500, 20_000),
-        days: by_size(3, 10),
-        format: "jsonl",
-        compression: "none",
-        keys: "uuid",
-        ties: true,
-    };
+    let simulation = Simulation { keys: "uuid", ..Simulation::plain(57, by_size(1_500, 20_000), by_size(3, 10)) };
     let extracts = simulation.write();
     let shop = Shop::new();
     for batch in extracts.batches() {
