@@ -86,6 +86,15 @@ pub(super) fn find(footer: &ParquetMetaData, column: &str, stored: &DataType, wa
     entries.into_iter().find(|entry| entry.column == column)
 }
 
+/// A column's hashes, row by row.
+pub(super) struct Hashes(Bytes);
+
+impl Hashes {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.as_chunks().0.iter().map(|hash| u32::from_le_bytes(*hash))
+    }
+}
+
 impl Entry {
     /// Where the hashes of so many rows are.
     pub(super) fn range(&self, rows: u64) -> std::ops::Range<u64> {
@@ -93,9 +102,7 @@ impl Entry {
     }
 
     /// The hashes; none if these are not the bytes that were written.
-    pub(super) fn read(&self, bytes: &Bytes) -> Option<Vec<u32>> {
-        let (hashes, rest) = bytes.as_chunks();
-        (rest.is_empty() && XxHash64::oneshot(0, bytes) == self.xxh64)
-            .then(|| hashes.iter().map(|hash| u32::from_le_bytes(*hash)).collect())
+    pub(super) fn read(&self, bytes: Bytes) -> Option<Hashes> {
+        (bytes.len() % size_of::<u32>() == 0 && XxHash64::oneshot(0, &bytes) == self.xxh64).then_some(Hashes(bytes))
     }
 }

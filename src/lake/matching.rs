@@ -75,7 +75,7 @@ impl MatchingRows {
             }
         }
         let columns = self.columns.iter().map(|(column, _)| *column).collect();
-        Keys::new(&self.table.table.schema, columns, &batches).map_err(external)
+        Keys::new(&self.table.table.schema, columns, &batches).map(Keys::among_others).map_err(external)
     }
 }
 

@@ -34,6 +34,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use roaring::RoaringBitmap;
+use smelt_pages::Picker;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
@@ -48,6 +49,9 @@ const ROW_GROUP_ROWS: usize = 64 * 1024;
 /// So few that a late row here and there in a file does not make all of it to be read.
 const PAGE_ROWS: usize = 2048;
 const ENCODERS: usize = 2;
+/// Columns with a larger share of different values in a sample have hashes: looking up a value that is in every
+/// hundredth row would take decoding them.
+const LOOKED_UP: f64 = 0.1;
 
 /// Where a writer's files go.
 #[derive(Debug, Clone)]
@@ -215,7 +219,7 @@ fn encode(
         let worth_a_dictionary = different <= 0.95;
         properties =
             properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), worth_a_dictionary);
-        if is_looked_into && different > 0.5 && key_hashes::hashable(field.data_type()) {
+        if is_looked_into && different > LOOKED_UP && key_hashes::hashable(field.data_type()) {
             hashed.push(index);
         }
     }
@@ -382,13 +386,13 @@ impl Opened {
     }
 
     /// The hashes of a column's values, row by row, if the file has them.
-    pub(super) async fn key_hashes(&self, column: &Field) -> Result<Option<Vec<u32>>> {
+    pub(super) async fn key_hashes(&self, column: &Field) -> Result<Option<key_hashes::Hashes>> {
         let Ok(stored) = self.schema().field_with_name(column.name()) else { return Ok(None) };
         let found = key_hashes::find(&self.metadata, column.name(), stored.data_type(), column.data_type());
         let Some(entry) = found else { return Ok(None) };
         let mut file = self.file.clone();
         let bytes = file.get_bytes(entry.range(self.rows)).await.map_err(|e| file.damaged(e))?;
-        let hashes = entry.read(&bytes);
+        let hashes = entry.read(bytes);
         let damaged = || file.damaged(ParquetError::General("the hashes of its keys are not what was written".into()));
         hashes.map(Some).ok_or_else(damaged)
     }
@@ -440,6 +444,79 @@ pub(super) async fn read_places(
     columns: &[usize],
     rows: &RoaringBitmap,
 ) -> Result<Vec<FileRows>> {
+    let names: Vec<&str> = columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
+    let picker = Picker::new(&opened.metadata, opened.schema(), &names, rows);
+    let batches = match picker.filter(|_| rows.len() < opened.rows && !columns.is_empty()) {
+        Some(picker) => picked(opened, schema, columns, &picker).await?,
+        None => decoded(opened, schema, columns, rows).await?,
+    };
+    let mut places = rows.iter();
+    let placed = batches.into_iter().map(|rows| {
+        let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
+        FileRows { rows, places: places.into() }
+    });
+    Ok(placed.collect())
+}
+
+/// Rows that are picked from their pages.
+async fn picked(
+    opened: &Opened,
+    schema: &SchemaRef,
+    columns: &[usize],
+    picker: &Picker<'_>,
+) -> Result<Vec<RecordBatch>> {
+    let mut file = opened.file.clone();
+    let bytes = read_together(&mut file, &picker.ranges()).await.map_err(|e| opened.file.damaged(e))?;
+    let by_column = picker.pick(bytes).map_err(|e| opened.file.damaged(ParquetError::External(Box::new(e))))?;
+    let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
+    let mut by_column: Vec<_> = by_column.into_iter().map(Vec::into_iter).collect();
+    let batches = std::iter::from_fn(|| by_column.iter_mut().map(Iterator::next).collect::<Option<Vec<ArrayRef>>>());
+    batches.map(|arrays| as_wanted(&opened.file.path, &wanted, &arrays, arrays[0].len())).collect()
+}
+
+/// Ranges of a file, those that follow each other read in one piece.
+async fn read_together(file: &mut StoredFile, ranges: &[Range<u64>]) -> parquet::errors::Result<Vec<Bytes>> {
+    let mut together: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match together.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => together.push(range.clone()),
+        }
+    }
+    let mut read = std::iter::zip(&together, file.get_byte_ranges(together.clone()).await?);
+    let mut at = read.next();
+    let each = ranges.iter().map(|range| {
+        while at.as_ref().is_some_and(|(piece, _)| range.start < piece.start || piece.end < range.end) {
+            at = read.next();
+        }
+        let (piece, bytes) = at.as_ref().ok_or_else(|| ParquetError::EOF("it ends before its pages do".into()))?;
+        let within = (range.start - piece.start) as usize..(range.end - piece.start) as usize;
+        if within.end > bytes.len() {
+            return Err(ParquetError::EOF("it ends before its pages do".into()));
+        }
+        Ok(bytes.slice(within))
+    });
+    each.collect()
+}
+
+/// Columns with SQL's types.
+fn as_wanted(path: &Path, wanted: &SchemaRef, columns: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
+    let columns = std::iter::zip(columns, wanted.fields()).map(|(column, field)| {
+        arrow::compute::cast(column, field.data_type())
+            .map_err(|e| Error::data(format!("data file `{path}`, column `{}`", field.name())).cause(e))
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(wanted), columns.collect::<Result<Vec<_>>>()?, &options)
+        .map_err(|e| Error::data(format!("data file `{path}` does not fit its table")).cause(e))
+}
+
+/// Rows whose pages are decoded.
+async fn decoded(
+    opened: &Opened,
+    schema: &SchemaRef,
+    columns: &[usize],
+    rows: &RoaringBitmap,
+) -> Result<Vec<RecordBatch>> {
     let file = &opened.file;
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file.clone(), opened.arrow.clone());
     let mask = ProjectionMask::columns(
@@ -456,26 +533,14 @@ pub(super) async fn read_places(
     let batches: Vec<RecordBatch> =
         builder.build().map_err(|e| file.damaged(e))?.try_collect().await.map_err(|e| file.damaged(e))?;
     let path = &file.path;
-    let mut places = rows.iter();
-    let located = batches.into_iter().map(|batch| {
-        let columns = wanted
-            .fields()
-            .iter()
-            .map(|field| {
-                let column = batch
-                    .column_by_name(field.name())
-                    .ok_or_else(|| Error::data(format!("data file `{path}` has no column `{}`", field.name())))?;
-                arrow::compute::cast(column, field.data_type())
-                    .map_err(|e| Error::data(format!("data file `{path}`, column `{}`", field.name())).cause(e))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&wanted), columns, &options)
-            .map_err(|e| Error::data(format!("data file `{path}` does not fit its table")).cause(e))?;
-        let places = places.by_ref().take(rows.num_rows()).collect::<Vec<_>>();
-        Ok(FileRows { rows, places: places.into() })
+    let in_order = batches.into_iter().map(|batch| {
+        let columns = wanted.fields().iter().map(|field| {
+            let column = batch.column_by_name(field.name()).cloned();
+            column.ok_or_else(|| Error::data(format!("data file `{path}` has no column `{}`", field.name())))
+        });
+        as_wanted(path, &wanted, &columns.collect::<Result<Vec<_>>>()?, batch.num_rows())
     });
-    located.collect()
+    in_order.collect()
 }
 
 /// What is read of a file of `total` rows.

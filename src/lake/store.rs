@@ -25,7 +25,7 @@ pub enum Put {
 
 /// How data files on this machine are compressed: a lookup takes a few pages here and there apart, which LZ4 does
 /// in a quarter of the time of zstd, for files almost half as large again.
-pub(super) const NEAR: Compression = Compression::LZ4_RAW;
+pub(super) const NEAR: Compression = Compression::UNCOMPRESSED;
 
 /// How data files of a lake at a place are compressed: those that come over a network shall be small.
 pub(super) fn compression(place: &str) -> Compression {

@@ -98,6 +98,23 @@ pub async fn run(
     Ok(report)
 }
 
+/// What is to be brought up to date, and the rules (those at the positions in `held` held before).
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    entities: &'a [EntityPlan],
+    models: &'a [ModelPlan],
+    rules: &'a [Check],
+    held: &'a [usize],
+}
+
+/// What came of it: reports in the plan's order, and the positions of the rules that hold.
+#[derive(Default)]
+struct Done {
+    entities: Vec<EntityReport>,
+    models: Vec<ModelReport>,
+    holding: BTreeSet<usize>,
+}
+
 impl Workshop<'_> {
     /// The facts as they are now, and what a run would do.
     pub async fn plan(&self, rebuild: bool) -> Result<(Facts, Plan)> {
@@ -177,20 +194,17 @@ impl Workshop<'_> {
         totals.retain(|entity, _| self.project.contracts.contains_key(entity.as_str()));
         // What a change takes is little, and leaves cores idle; what is made anew takes all the memory.
         let at_once = if options.rebuild || candidate.base().is_none() { 1 } else { AT_ONCE };
-        let alone = vec![Vec::new(); plan.entities.len()];
-        let done = in_order(&alone, at_once, |place| self.entity(candidate, &plan.entities[place], &totals, progress));
-        let done = done.await?;
-        tracing::debug!("entities are clean");
-        for done in done {
-            report.bytes_read += done.bytes_read;
-            totals.insert(done.entity.clone(), done.totals.clone());
-            report.entities.push(done);
-        }
         let rules = self.rules();
         let held = Self::held(candidate, &rules);
-        let (models, holding) = self.follow(candidate, &plan.models, (&rules, &held), at_once, progress).await?;
-        tracing::debug!("models are up to date");
-        report.models = models;
+        let work = Work { entities: &plan.entities, models: &plan.models, rules: &rules, held: &held };
+        let done = self.follow(candidate, work, &totals, at_once, progress).await?;
+        tracing::debug!("tables are up to date");
+        for entity in &done.entities {
+            report.bytes_read += entity.bytes_read;
+            totals.insert(entity.entity.clone(), entity.totals.clone());
+        }
+        (report.entities, report.models) = (done.entities, done.models);
+        let holding = done.holding;
         for table in &plan.dropped {
             candidate.drop_table(table.clone());
             report.dropped.push(table.to_string());
@@ -210,46 +224,65 @@ impl Workshop<'_> {
         candidate.publish(lease, origin, contents).await
     }
 
-    /// Each model, and each rule that held, after the models that it reads; several at once. Gives the
-    /// models' reports, in the plan's order, and the positions of the rules that hold.
+    /// Each entity, each model after what it reads, and each rule that held after that; several at once.
     async fn follow(
         &self,
         candidate: &Candidate,
-        models: &[ModelPlan],
-        (rules, held): (&[Check], &[usize]),
+        work: Work<'_>,
+        totals: &BTreeMap<String, EntityTotals>,
         at_once: usize,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<(Vec<ModelReport>, BTreeSet<usize>)> {
-        enum Done {
+    ) -> Result<Done> {
+        enum Piece<'a> {
+            Entity(&'a EntityPlan),
+            Model(&'a ModelPlan),
+            Rule(usize),
+        }
+        enum Outcome {
+            Entity(EntityReport),
             Model(ModelReport),
             Rule(usize, bool),
         }
-        let made: BTreeMap<TableName, usize> =
-            models.iter().enumerate().map(|(place, model)| (TableName::gold(&model.name), place)).collect();
-        let made_by = |inputs: &[gold::Relation]| -> Vec<usize> {
+        let mut made: BTreeMap<TableName, usize> = BTreeMap::new();
+        for (place, entity) in work.entities.iter().enumerate() {
+            let tables = EntityTables::of(self.project.contract(entity.entity.as_str())?);
+            made.extend(tables.all().map(|table| (table.clone(), place)));
+        }
+        let models = work.models.iter().zip(work.entities.len()..);
+        made.extend(models.map(|(model, place)| (TableName::gold(&model.name), place)));
+        let reads = |inputs: &[gold::Relation]| -> Vec<usize> {
             inputs.iter().filter_map(|input| made.get(&table_of(input)).copied()).collect()
         };
-        let mut after = Vec::new();
-        for model in models {
-            after.push(made_by(&self.models.get(&model.name)?.inputs));
+        let (mut pieces, mut after) = (Vec::new(), Vec::new());
+        for entity in work.entities {
+            pieces.push(Piece::Entity(entity));
+            after.push(Vec::new());
         }
-        after.extend(held.iter().map(|&rule| made_by(&rules[rule].inputs)));
-        let done = in_order(&after, at_once, async |place| match models.get(place) {
-            Some(model) => self.follow_one(candidate, model, progress).await.map(Done::Model),
-            None => {
-                let rule = held[place - models.len()];
-                Ok(Done::Rule(rule, self.still_holds(candidate, &rules[rule]).await?))
+        for model in work.models {
+            pieces.push(Piece::Model(model));
+            after.push(reads(&self.models.get(&model.name)?.inputs));
+        }
+        for &rule in work.held {
+            pieces.push(Piece::Rule(rule));
+            after.push(reads(&work.rules[rule].inputs));
+        }
+        let done = in_order(&after, at_once, async |place| match &pieces[place] {
+            Piece::Entity(entity) => self.entity(candidate, entity, totals, progress).await.map(Outcome::Entity),
+            Piece::Model(model) => self.follow_one(candidate, model, progress).await.map(Outcome::Model),
+            Piece::Rule(rule) => {
+                Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule]).await?))
             }
         });
-        let (mut reports, mut holding) = (Vec::new(), BTreeSet::new());
-        for done in done.await? {
-            match done {
-                Done::Model(report) => reports.push(report),
-                Done::Rule(rule, true) => drop(holding.insert(rule)),
-                Done::Rule(_, false) => {}
+        let mut all = Done::default();
+        for outcome in done.await? {
+            match outcome {
+                Outcome::Entity(report) => all.entities.push(report),
+                Outcome::Model(report) => all.models.push(report),
+                Outcome::Rule(rule, true) => drop(all.holding.insert(rule)),
+                Outcome::Rule(_, false) => {}
             }
         }
-        Ok((reports, holding))
+        Ok(all)
     }
 
     async fn follow_one(
