@@ -43,6 +43,16 @@ impl Deletions {
         }
     }
 
+    /// Leaves rows that are not gone; they ascend.
+    pub(super) fn retain_others(&self, rows: &mut Vec<u32>) {
+        let mut gone = self.0.iter().peekable();
+        rows.retain(|row| {
+            let row = u64::from(*row);
+            while gone.next_if(|gone| *gone < row).is_some() {}
+            gone.peek() != Some(&row)
+        });
+    }
+
     /// What is read of a file of so many rows.
     pub fn left_of(&self, rows: u64) -> RowSelection {
         let mut selectors = Vec::new();

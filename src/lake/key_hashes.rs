@@ -90,8 +90,9 @@ pub(super) fn find(footer: &ParquetMetaData, column: &str, stored: &DataType, wa
 pub(super) struct Hashes(Bytes);
 
 impl Hashes {
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.0.as_chunks().0.iter().map(|hash| u32::from_le_bytes(*hash))
+    /// Each with its lowest byte first.
+    pub(super) fn all(&self) -> &[[u8; 4]] {
+        self.0.as_chunks().0
     }
 }
 

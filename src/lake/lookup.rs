@@ -7,6 +7,7 @@
 use std::{
     cmp::Ordering,
     collections::{HashMap, HashSet},
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -26,7 +27,8 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use roaring::RoaringBitmap;
 
 use super::{
-    FileEntry, FileRows, Lake, TableFiles, TableName, key_hashes,
+    FileEntry, FileRows, Lake, TableFiles, TableName,
+    key_hashes::{self, Hashes},
     parquet_files::{Opened, read_columns, read_places},
 };
 use crate::error::{Error, Result};
@@ -69,9 +71,14 @@ struct Values {
     /// Where in the order of values they are; none if NULL or NaN may be among them: statistics do not say
     /// where these are.
     order: Option<Order>,
-    /// As files have them; none for a type of which they have none.
-    hashes: Option<HashSet<u32, RandomState>>,
-    /// The bits of these hashes.
+    /// None for a type of which files have no hashes.
+    hashes: Option<Hashed>,
+}
+
+/// Values by their hashes, as files have them.
+struct Hashed {
+    all: HashSet<u32, RandomState>,
+    /// Their bits: most rows are told to have none of them by one look.
     bits: Vec<u64>,
 }
 
@@ -199,8 +206,9 @@ impl Distinct {
     }
 }
 
-/// Bits that the hashes of keys are spread over: one row in so many is looked at in vain.
-const BITS_A_KEY: usize = 64;
+/// Bits that the hashes of keys are spread over: one row in so many is looked at in vain. More of them would be
+/// slower to look at.
+const BITS_A_KEY: usize = 16;
 
 fn hashed<'a>(keys: &[ArrayRef], hasher: &FixedState, hashes: &'a mut Vec<u64>) -> Result<&'a [u64]> {
     hashes.clear();
@@ -220,32 +228,50 @@ fn no_bits(count: usize) -> Vec<u64> {
 
 impl Values {
     fn new(kind: &DataType, batches: &[&ArrayRef], count: usize) -> Result<Self, ArrowError> {
-        let mut hashes = key_hashes::hashable(kind).then(|| HashSet::with_capacity_and_hasher(count, RandomState::default()));
-        let mut bits = no_bits(if hashes.is_some() { count } else { 0 });
-        if let Some(known) = &mut hashes {
-            for hash in batches.iter().filter_map(|keys| key_hashes::hashes(keys)).flatten() {
-                let (word, bit) = place(hash.into(), bits.len());
-                bits[word] |= bit;
-                known.insert(hash);
-            }
-        }
+        let hashes = key_hashes::hashable(kind).then(|| Hashed::new(batches, count));
         // Nor do they say where NaN is.
         let in_order = !kind.is_floating() && batches.iter().all(|keys| keys.null_count() == 0);
         let order = in_order.then(|| Order::new(kind, batches, count)).transpose()?;
-        Ok(Self { order, hashes, bits })
+        Ok(Self { order, hashes })
+    }
+}
+
+impl Hashed {
+    fn new(batches: &[&ArrayRef], count: usize) -> Self {
+        let mut bits = no_bits(count);
+        let mut all = HashSet::with_capacity_and_hasher(count, RandomState::default());
+        for hash in batches.iter().filter_map(|keys| key_hashes::hashes(keys)).flatten() {
+            let (word, bit) = place(hash.into(), bits.len());
+            bits[word] |= bit;
+            all.insert(hash);
+        }
+        Self { all, bits }
     }
 
-    /// The rows that may have one of the values, by the hashes of all rows.
-    fn may_be_at(&self, hashes: impl Iterator<Item = u32>) -> Option<RoaringBitmap> {
-        let known = self.hashes.as_ref()?;
+    fn may_have(&self, hash: u32) -> bool {
+        let (word, bit) = place(hash.into(), self.bits.len());
+        self.bits[word] & bit != 0
+    }
+
+    /// Those of a file's rows in some ranges that have one of the hashes.
+    fn within(&self, hashes: &Hashes, spans: &[Range<u32>]) -> Vec<u32> {
         let mut rows = Vec::new();
-        for (row, hash) in (0..).zip(hashes) {
-            let (word, bit) = place(u64::from(hash), self.bits.len());
-            if self.bits[word] & bit != 0 && known.contains(&hash) {
-                rows.push(row);
+        for span in spans {
+            let here = hashes.all().get(span.start as usize..span.end as usize).unwrap_or_default();
+            for (row, hash) in std::iter::zip(span.start.., here) {
+                if self.may_have(u32::from_le_bytes(*hash)) {
+                    rows.push(row);
+                }
             }
         }
-        RoaringBitmap::from_sorted_iter(rows).ok()
+        self.keep(hashes, &mut rows);
+        rows
+    }
+
+    /// Keeps rows of a file that have one of the hashes.
+    fn keep(&self, hashes: &Hashes, rows: &mut Vec<u32>) {
+        let hash = |row: u32| hashes.all().get(row as usize).map(|hash| u32::from_le_bytes(*hash));
+        rows.retain(|row| hash(*row).is_some_and(|hash| self.all.contains(&hash)));
     }
 }
 
@@ -361,30 +387,47 @@ async fn lookup(
         return Ok(Vec::new());
     }
     let opened = Opened::new(lake, folder, file).await?;
-    let mut candidates = file.rows_there();
+    let mut spans: Vec<Range<u32>> = std::iter::once(0..file.stored_rows() as u32).collect();
     for (values, &column) in std::iter::zip(&keys.values, &keys.columns) {
         if let Some(pages) = values.order.as_ref().and_then(|order| pages(&opened, schema, column, order)) {
-            candidates &= pages;
+            spans = in_both(&spans, &pages);
         }
     }
-    let mut hashed = 0;
+    let (mut likely, mut hashed) = (None, 0);
     for (values, &column) in std::iter::zip(&keys.values, &keys.columns) {
-        if candidates.is_empty() {
+        if spans.is_empty() || likely.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
+        let Some(known) = &values.hashes else { continue };
         let Some(hashes) = opened.key_hashes(schema.field(column)).await? else { continue };
-        let Some(rows) = values.may_be_at(hashes.iter()) else { continue };
-        candidates &= rows;
+        likely = Some(match likely {
+            Some(mut rows) => {
+                known.keep(&hashes, &mut rows);
+                rows
+            }
+            None => known.within(&hashes, &spans),
+        });
         hashed += 1;
     }
-    tracing::trace!(
-        file = file.path,
-        rows = file.rows,
-        found = candidates.len(),
-        hashed,
-        keys = keys.len(),
-        "lookup"
-    );
+    let candidates = match likely {
+        Some(mut rows) => {
+            if let Some(deleted) = &file.deleted {
+                deleted.retain_others(&mut rows);
+            }
+            RoaringBitmap::from_sorted_iter(rows).map_err(|e| Error::bug("rows are not in order").cause(e))?
+        }
+        None => {
+            let mut rows = file.rows_there();
+            let mut from = 0;
+            for span in &spans {
+                rows.remove_range(from..span.start);
+                from = span.end;
+            }
+            rows.remove_range(from..);
+            rows
+        }
+    };
+    tracing::trace!(file = file.path, rows = file.rows, found = candidates.len(), hashed, keys = keys.len(), "lookup");
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
@@ -434,7 +477,7 @@ async fn read_wanted(
 }
 
 /// The rows in pages that may hold one of the values; none where the file does not tell.
-fn pages(opened: &Opened, schema: &Schema, column: usize, order: &Order) -> Option<RoaringBitmap> {
+fn pages(opened: &Opened, schema: &Schema, column: usize, order: &Order) -> Option<Vec<Range<u32>>> {
     let metadata = &opened.metadata;
     let (columns, offsets) = (metadata.column_index()?, metadata.offset_index()?);
     let parquet = metadata.file_metadata().schema_descr();
@@ -445,16 +488,29 @@ fn pages(opened: &Opened, schema: &Schema, column: usize, order: &Order) -> Opti
     let greatest = cast(&converter.data_page_maxes(columns, offsets, &groups).ok()?, wanted).ok()?;
     let counts = converter.data_page_row_counts(offsets, metadata.row_groups(), &groups).ok()??;
     let may = order.may_be_in(least, greatest)?;
-    let mut rows = RoaringBitmap::new();
+    let mut rows: Vec<Range<u32>> = Vec::new();
     let mut from = 0_u32;
     for (count, may) in std::iter::zip(counts.values(), may) {
         let to = from + *count as u32;
-        if may {
-            rows.insert_range(from..to);
+        match rows.last_mut() {
+            Some(last) if may && last.end == from => last.end = to,
+            _ if may => rows.push(from..to),
+            _ => {}
         }
         from = to;
     }
     Some(rows)
+}
+
+/// What two lists of ascending ranges have in common.
+fn in_both(one: &[Range<u32>], other: &[Range<u32>]) -> Vec<Range<u32>> {
+    let (mut both, mut rest) = (Vec::new(), other);
+    for range in one {
+        rest = &rest[rest.partition_point(|other| other.end <= range.start)..];
+        let shared = rest.iter().take_while(|other| other.start < range.end);
+        both.extend(shared.map(|other| other.start.max(range.start)..other.end.min(range.end)));
+    }
+    both
 }
 
 #[cfg(test)]
@@ -557,7 +613,7 @@ mod tests {
 
         let opened = Opened::new(&lake, &lake.table_folder(&table), &file).await.unwrap();
         let hashes = opened.key_hashes(schema().field(0)).await.unwrap().expect("ids have hashes");
-        let (sought, path) = (hashes.iter().nth(70).unwrap().to_le_bytes(), Path::from(format!("gold/t/{}", file.path)));
+        let (sought, path) = (hashes.all()[70], Path::from(format!("gold/t/{}", file.path)));
         let mut bytes = lake.store().get(&path).await.unwrap().bytes().await.unwrap().to_vec();
         let at = bytes.windows(4).rposition(|four| four == sought).unwrap();
         bytes[at] ^= 1;

@@ -4,7 +4,7 @@
 //! final name, on any store. Encoding runs beside the caller, at most [`ENCODERS`] files at once.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -14,9 +14,10 @@ use arrow::{
     compute::{concat_batches, take},
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
     error::ArrowError,
-    row::{RowConverter, SortField},
 };
 use bytes::Bytes;
+use datafusion::common::hash_utils::create_hashes;
+use foldhash::{HashSet, fast::FixedState};
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::{
@@ -34,8 +35,8 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use roaring::RoaringBitmap;
-use smelt_pages::Picker;
 use serde_json::{Map, Value, json};
+use smelt_pages::Picker;
 use tokio::task::JoinHandle;
 
 use super::{FileEntry, Lake, RunId, delta::stored_schema, key_hashes, layout};
@@ -253,13 +254,16 @@ fn different(batches: &[RecordBatch], column: usize) -> Result<f64, ArrowError> 
     const SAMPLE: usize = 4096;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let step = rows.div_ceil(SAMPLE).max(1);
-    let (mut sampled, mut values) = (0_usize, HashSet::new());
+    let (mut sampled, mut values, mut hashes) = (0_usize, HashSet::<u64>::default(), Vec::new());
     for batch in batches {
         let picked = UInt32Array::from_iter_values((0..batch.num_rows() as u32).step_by(step));
         let picked = take(batch.column(column), &picked, None)?;
-        let converter = RowConverter::new(vec![SortField::new(picked.data_type().clone())])?;
         sampled += picked.len();
-        values.extend(converter.convert_columns(&[picked])?.iter().map(|row| row.data().to_vec()));
+        hashes.clear();
+        hashes.resize(picked.len(), 0);
+        create_hashes([picked], &FixedState::default(), &mut hashes)
+            .map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+        values.extend(&hashes);
     }
     Ok(values.len() as f64 / sampled.max(1) as f64)
 }

@@ -6,11 +6,11 @@
 
 use datafusion::{
     common::Result,
-    logical_expr::{Join, JoinType, LogicalPlan, lit},
+    logical_expr::{Join, JoinType, LogicalPlan, Projection, lit},
 };
 
 use super::{
-    columns::{On, filtered, union},
+    columns::{On, column, filtered, union},
     delta::{Changed, pair},
     restrict::narrowed,
     sets::KeySets,
@@ -21,8 +21,7 @@ use super::{
 pub(super) fn rows(node: &Node, source: &Node, sets: &mut KeySets<'_>) -> Result<Option<LogicalPlan>> {
     let holds = |node: &Node| node.occurrences.contains(&source.occurrences.start);
     if node.id == source.id {
-        let [_, after] = pair(node, sets)?;
-        return Ok(Some(after));
+        return came(source, false, sets).map(Some);
     }
     match (&node.plan, node.inputs.as_slice()) {
         (
@@ -45,6 +44,20 @@ pub(super) fn rows(node: &Node, source: &Node, sets: &mut KeySets<'_>) -> Result
     }
 }
 
+/// The rows that came of a source. Where they are `sought` elsewhere, those that merely look like one that went do not
+/// count, if a part of their columns decides.
+fn came(source: &Node, sought: bool, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
+    let schema = source.plan.schema();
+    if !sought || source.used.len() == schema.fields().len() {
+        let [_, after] = pair(source, sets)?;
+        return Ok(after);
+    }
+    let (changed, weight) = Changed::of(source, sets)?.weighted_rows(schema, sets)?;
+    let more = filtered(changed, vec![weight.gt(lit(0_i64))])?;
+    let columns = (0..schema.fields().len()).map(|place| column(more.schema(), place)).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, more.into())?))
+}
+
 fn of_join(
     node: &Node,
     join: &Join,
@@ -60,7 +73,8 @@ fn of_join(
         if !matches!(join.join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::LeftAnti) {
             return Ok(None);
         }
-        let Some(rows) = rows(left, source, sets)? else { return Ok(None) };
+        let rows = if left.id == source.id { Some(came(source, true, sets)?) } else { rows(left, source, sets)? };
+        let Some(rows) = rows else { return Ok(None) };
         let partners = narrowed(right.plan.clone(), &right.used, &rows, &on.turned(), sets)?;
         return rejoined(rows, partners);
     }

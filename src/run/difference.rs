@@ -1,10 +1,12 @@
 //! What changes a table into what it should be: fresh rows against current ones, as multisets.
 //!
-//! Both come sorted by all columns, so that one pass over them is enough and memory is bounded by two
-//! batches. A row that is there as often as before is no change, and nobody downstream hears of it.
+//! Where the current rows fit in memory they are held there, by hash. Else both come sorted by all columns, so that
+//! one pass over them is enough and memory is bounded by two batches. A row that is there as often as before is no
+//! change, and nobody downstream hears of it.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    hash::BuildHasher as _,
     sync::Arc,
 };
 
@@ -12,11 +14,11 @@ use arrow::{
     array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch},
     compute::filter_record_batch,
     datatypes::{SchemaRef, UInt32Type},
-    row::{RowConverter, Rows, SortField},
+    row::{Row, RowConverter, Rows, SortField},
 };
 use datafusion::{
     common::{DataFusionError, Result},
-    execution::SendableRecordBatchStream,
+    execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
         ExecutionPlan as _,
@@ -25,12 +27,13 @@ use datafusion::{
     },
     prelude::SessionContext,
 };
+use foldhash::fast::{FixedState, RandomState};
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
 
 use crate::{
     error,
-    lake::Displaced,
+    lake::{Displaced, content_bytes},
     query::{ColumnText, Spelling},
 };
 
@@ -100,6 +103,106 @@ pub(super) async fn difference(
     }
     (found.fresh, found.current) = (fresh.read, current.read);
     Ok(found)
+}
+
+/// The same with rows in any order: the current ones are held in memory, as much as `memory` gives.
+///
+/// # Errors
+/// Running out of memory, too.
+pub(super) async fn difference_in_memory(
+    mut fresh: SendableRecordBatchStream,
+    mut current: SendableRecordBatchStream,
+    schema: &SchemaRef,
+    memory: &MemoryReservation,
+    mut take: impl AsyncFnMut(Side, RecordBatch) -> error::Result<()>,
+) -> Result<Difference> {
+    let width = schema.fields().len();
+    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+    let converter = RowConverter::new(fields.collect())?;
+    let (mut held, mut found) = (Held::new(converter.empty_rows(0, 0)), Difference::default());
+    let mut batches = Vec::new();
+    while let Some(batch) = current.try_next().await? {
+        let before = held.rows.size();
+        converter.append(&mut held.rows, &batch.columns()[..width])?;
+        memory.try_grow(held.rows.size() - before + content_bytes(&batch) + batch.num_rows() * Held::EACH)?;
+        held.add();
+        batches.push(batch);
+    }
+    while let Some(batch) = fresh.try_next().await? {
+        found.fresh += batch.num_rows() as u64;
+        let rows = converter.convert_columns(&batch.columns()[..width])?;
+        let came: BooleanArray = rows.iter().map(|row| Some(!held.take(row))).collect();
+        if came.true_count() > 0 {
+            found.came += came.true_count() as u64;
+            take(Side::Came, filter_record_batch(&batch, &came)?).await.map_err(external)?;
+        }
+    }
+    let mut left = held.left.iter();
+    for batch in batches {
+        found.current += batch.num_rows() as u64;
+        let gone: BooleanArray = left.by_ref().take(batch.num_rows()).map(|left| Some(*left)).collect();
+        if gone.true_count() == 0 {
+            continue;
+        }
+        found.gone += gone.true_count() as u64;
+        let gone = filter_record_batch(&batch, &gone)?;
+        let number = |column: usize| gone.column(column).as_primitive::<UInt32Type>().values();
+        for (file, row) in std::iter::zip(number(width), number(width + 1)) {
+            found.displaced.entry(*file as usize).or_default().insert(*row);
+        }
+        let columns: Vec<usize> = (0..width).collect();
+        take(Side::Gone, gone.project(&columns)?).await.map_err(external)?;
+    }
+    Ok(found)
+}
+
+/// Current rows that have not been met among the fresh ones.
+struct Held {
+    rows: Rows,
+    /// By hash, the last row that has it, and by row the one of the same hash before it.
+    last: HashMap<u64, u32, RandomState>,
+    before: Vec<Option<u32>>,
+    left: Vec<bool>,
+    hasher: FixedState,
+}
+
+impl Held {
+    /// Bytes that a row takes beside itself.
+    const EACH: usize = 32;
+
+    fn new(rows: Rows) -> Self {
+        let (last, before, left) = (HashMap::default(), Vec::new(), Vec::new());
+        Self { rows, last, before, left, hasher: FixedState::default() }
+    }
+
+    /// Takes in the rows after those that were.
+    fn add(&mut self) {
+        for row in self.left.len()..self.rows.num_rows() {
+            let hash = self.hasher.hash_one(self.rows.row(row).data());
+            self.before.push(self.last.insert(hash, row as u32));
+            self.left.push(true);
+        }
+    }
+
+    /// Takes out one row that equals another, if there is one.
+    fn take(&mut self, wanted: Row<'_>) -> bool {
+        let hash = self.hasher.hash_one(wanted.data());
+        let (mut at, mut behind) = (self.last.get(&hash).copied(), None);
+        while let Some(row) = at {
+            let next = self.before[row as usize];
+            if self.rows.row(row as usize) == wanted {
+                self.left[row as usize] = false;
+                match (behind, next) {
+                    (Some(behind), _) => self.before[behind as usize] = next,
+                    (None, Some(next)) => drop(self.last.insert(hash, next)),
+                    (None, None) => drop(self.last.remove(&hash)),
+                }
+                return true;
+            }
+            (at, behind) = (next, Some(row));
+        }
+        false
+    }
 }
 
 /// Rows by their first `width` columns; what follows is their place.

@@ -8,10 +8,10 @@ use std::{
 
 use arrow::datatypes::Schema;
 use datafusion::{common::TableReference, prelude::SessionContext};
-use futures::{StreamExt, TryStreamExt};
 
 use super::{
-    Audited, EntityReport, ModelReport, Plan, RunReport, audit,
+    Audited, EntityReport, ModelReport, Plan, RunReport,
+    audit::{self, Wanted},
     freshness::judge_freshness,
     in_order::in_order,
     plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Situation, plan},
@@ -69,8 +69,10 @@ pub async fn run(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<RunReport> {
     let started = Instant::now();
-    let (_, planned) = workshop.plan(options.rebuild).await?;
-    if !planned.is_empty() {
+    let (facts, planned) = workshop.plan(options.rebuild).await?;
+    // What is published works as it is defined.
+    let known = facts.snapshot.as_ref().is_some_and(|snapshot| snapshot.definitions == planned.definitions);
+    if !planned.is_empty() && !known {
         workshop.rehearse().await?;
         tracing::debug!("the definitions work");
     }
@@ -237,11 +239,14 @@ impl Workshop<'_> {
             Entity(&'a EntityPlan),
             Model(&'a ModelPlan),
             Rule(usize),
+            /// The rows of the entity at a position that wait for others.
+            Waiting(usize, Check),
         }
         enum Outcome {
             Entity(EntityReport),
             Model(ModelReport),
             Rule(usize, bool),
+            Waiting(usize, u64),
         }
         let mut made: BTreeMap<TableName, usize> = BTreeMap::new();
         for (place, entity) in work.entities.iter().enumerate() {
@@ -266,12 +271,17 @@ impl Workshop<'_> {
             pieces.push(Piece::Rule(rule));
             after.push(reads(&work.rules[rule].inputs));
         }
+        for (place, entity) in work.entities.iter().enumerate() {
+            if let Some(rows) = quality::waiting(self.project.contract(entity.entity.as_str())?, self.project) {
+                after.push(reads(&rows.inputs));
+                pieces.push(Piece::Waiting(place, rows));
+            }
+        }
         let done = in_order(&after, at_once, async |place| match &pieces[place] {
             Piece::Entity(entity) => self.entity(candidate, entity, totals, progress).await.map(Outcome::Entity),
             Piece::Model(model) => self.follow_one(candidate, model, progress).await.map(Outcome::Model),
-            Piece::Rule(rule) => {
-                Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule]).await?))
-            }
+            Piece::Rule(rule) => Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule]).await?)),
+            Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows).await?)),
         });
         let mut all = Done::default();
         for outcome in done.await? {
@@ -280,9 +290,21 @@ impl Workshop<'_> {
                 Outcome::Model(report) => all.models.push(report),
                 Outcome::Rule(rule, true) => drop(all.holding.insert(rule)),
                 Outcome::Rule(_, false) => {}
+                // Entities are the first pieces.
+                Outcome::Waiting(place, rows) => all.entities[place].waiting = Some(rows),
             }
         }
         Ok(all)
+    }
+
+    /// How many rows wait since this change; where that cannot be told, how many wait at all.
+    async fn waiting(&self, candidate: &Candidate, rows: &Check) -> Result<u64> {
+        if let Some(new) = self.new_failures(candidate, rows, Wanted::All).await? {
+            return Ok(new);
+        }
+        let context = self.audit_session(candidate, rows.inputs.iter().map(table_of)).await?;
+        let all = engine::plan(&context, &rows.sql, Purpose::Model).await?;
+        quality::count_rows(&context, all).await.map_err(engine_error)
     }
 
     async fn follow_one(
@@ -357,19 +379,6 @@ impl Workshop<'_> {
         progress(Progress::Audit { rules: rules.len() });
         let context = self.audit_session(candidate, candidate.tables()).await?;
         report.audit = self.test(&context, rules, holding).await?;
-        let waiting = report.entities.iter_mut().map(|entity| async {
-            if let Some(rows) = quality::waiting(self.project.contract(&entity.entity)?, self.project) {
-                entity.waiting = match self.new_failures(candidate, &rows).await? {
-                    Some(new) => Some(new),
-                    None => {
-                        let all = engine::plan(&context, &rows.sql, Purpose::Model).await?;
-                        Some(quality::count_rows(&context, all).await.map_err(engine_error)?)
-                    }
-                };
-            }
-            Ok::<_, Error>(())
-        });
-        futures::stream::iter(waiting).buffer_unordered(2).try_collect::<()>().await?;
         report.audit.gate(&report.entities)
     }
 

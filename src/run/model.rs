@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Instant};
 use arrow::array::RecordBatch;
 use datafusion::{
     common::{DataFusionError, TableReference},
+    execution::memory_pool::MemoryConsumer,
     logical_expr::LogicalPlan,
     prelude::SessionContext,
 };
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Reason, Workshop,
-    difference::{Side, difference, sorted},
+    difference::{Side, difference, difference_in_memory, sorted},
     execute::table_of,
     following::{Failure, has_rows, not_worked_out},
 };
@@ -125,7 +126,7 @@ impl Workshop<'_> {
         };
         if let Some(why) = why_whole {
             let run = Comparison { context: &context, plan: planned.plan.clone(), keys: None };
-            let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
+            let (found, change) = self.compare(candidate, model, &planned, base, joins, run).await?;
             let (computed, gone, came) = found;
             return Ok((Followed::Compared { why: why.to_owned(), computed, gone, came }, change));
         }
@@ -150,7 +151,7 @@ impl Workshop<'_> {
         }
         let keys = Keys::new(&planned.schema, plan.key.clone(), &affected)?;
         let run = Comparison { context: &context, plan: plan.fresh, keys: Some(keys) };
-        let (found, change) = self.compare(candidate, model, &planned, base, run).await?;
+        let (found, change) = self.compare(candidate, model, &planned, base, joins, run).await?;
         let (computed, gone, came) = found;
         let read = tables.rows_read();
         Ok((Followed::Incremental { key, affected_keys, read, computed, gone, came }, change))
@@ -163,6 +164,7 @@ impl Workshop<'_> {
         model: &Model,
         planned: &Planned,
         base: &TableFiles,
+        joins: JoinPreference,
         run: Comparison<'_>,
     ) -> Result<((u64, u64, u64), Option<TableChange>), Failure> {
         let table = TableName::gold(&model.name);
@@ -177,21 +179,30 @@ impl Workshop<'_> {
         };
         let started = Instant::now();
         let width = planned.schema.fields().len();
-        let fresh = gold::execute(run.context, run.plan, &planned.schema, 0..width).await.map_err(failed)?;
+        // What does not fit in memory is sorted, and spills.
+        let in_memory = incremental && joins == JoinPreference::Hash;
+        let by = if in_memory { 0..0 } else { 0..width };
+        let fresh = gold::execute(run.context, run.plan, &planned.schema, by.clone()).await.map_err(failed)?;
         let current = LocatedRows::new(self.lake, &table, base, run.keys);
-        let current = sorted(run.context, Arc::new(current), width).map_err(failed)?;
+        let current = sorted(run.context, Arc::new(current), by.len()).map_err(failed)?;
         let current = engine::beside(current);
         let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
-        let compared = difference(fresh, current, &planned.schema, async |side, rows: RecordBatch| {
+        let take = async |side, rows: RecordBatch| {
             if side == Side::Gone {
                 return edit.take_gone(&rows).await;
             }
             waiting.count += rows.num_rows();
             waiting.rows.push(rows);
             if waiting.count >= ORDERED { waiting.give_to(&mut edit, planned).await } else { Ok(()) }
-        });
-        let compared = compared.await;
+        };
+        let compared = if in_memory {
+            let pool = &run.context.runtime_env().memory_pool;
+            let memory = MemoryConsumer::new("rows to compare with").register(pool);
+            difference_in_memory(fresh, current, &planned.schema, &memory, take).await
+        } else {
+            difference(fresh, current, &planned.schema, take).await
+        };
         let found = match compared {
             Ok(found) => found,
             Err(failure) => {

@@ -4,8 +4,6 @@
 //! clustered by key, a chunk looks only into the pages of its key range. Only key and version
 //! columns of those pages are read.
 
-use std::collections::HashMap;
-
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch},
     compute::filter_record_batch,
@@ -13,6 +11,7 @@ use arrow::{
     row::{RowConverter, SortField},
 };
 
+use foldhash::HashMap;
 use futures::TryStreamExt as _;
 
 use super::{entity::EntityTables, winners::Events};
@@ -157,7 +156,7 @@ impl<'a> Resolver<'a> {
         let deleted = rows.column(spec.columns.len()).as_boolean();
 
         // One group a key; the winner closes it.
-        let mut groups = HashMap::new();
+        let mut groups = HashMap::default();
         let mut group_of = Vec::with_capacity(rows.num_rows());
         let mut next = 0;
         for row in 0..rows.num_rows() {
@@ -178,7 +177,7 @@ impl<'a> Resolver<'a> {
         for (group, version, place) in self.cleaned.find(self.lake, &self.converter, &groups, &wanted).await? {
             holders[group] = Some(Holder::Row(version, place));
         }
-        let mut standing_events: HashMap<(usize, i64), (bool, Place)> = HashMap::new();
+        let mut standing_events: HashMap<(usize, i64), (bool, Place)> = HashMap::default();
         if let Some(history) = &self.history {
             for (group, version, place) in history.find(self.lake, &self.converter, &groups, &wanted).await? {
                 standing_events.insert((group, version), (false, place));

@@ -94,12 +94,7 @@ struct Wanted<'a> {
 
 impl<'a> Picker<'a> {
     /// Picks `rows` of columns of a file whose footer and stored schema are given, if they can be picked.
-    pub fn new(
-        metadata: &'a ParquetMetaData,
-        stored: &Schema,
-        columns: &[&str],
-        rows: &RoaringBitmap,
-    ) -> Option<Self> {
+    pub fn new(metadata: &'a ParquetMetaData, stored: &Schema, columns: &[&str], rows: &RoaringBitmap) -> Option<Self> {
         let described = metadata.file_metadata().schema_descr();
         metadata.offset_index()?;
         let columns = columns.iter().map(|name| {
@@ -108,9 +103,7 @@ impl<'a> Picker<'a> {
             let flat = column.max_rep_level() == 0 && column.max_def_level() <= 1;
             let plain = metadata.row_groups().iter().all(|group| {
                 let chunk = group.column(place);
-                let known = |encoding| {
-                    matches!(encoding, Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY)
-                };
+                let known = |encoding| matches!(encoding, Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY);
                 chunk.compression() == Compression::UNCOMPRESSED && chunk.encodings().all(known)
             });
             let physical = Physical::of(&column, stored.field_with_name(name).ok()?.data_type())?;
@@ -161,7 +154,11 @@ impl<'a> Picker<'a> {
                 let mut rows = wanted.rows;
                 while !rows.is_empty() {
                     let (now, later) = rows.split_at(rows.len().min(BATCH - values.len()));
-                    values.extend(&mut page, dictionary.as_ref(), now.iter().map(|row| (row - wanted.first) as usize))?;
+                    values.extend(
+                        &mut page,
+                        dictionary.as_ref(),
+                        now.iter().map(|row| (row - wanted.first) as usize),
+                    )?;
                     rows = later;
                     if values.len() == BATCH {
                         left -= BATCH;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow::array::NullBufferBuilder;
 use arrow::{
     array::{ArrayData, ArrayRef, BooleanBuilder, Decimal128Array, StringViewBuilder, make_array},
     buffer::{Buffer, NullBuffer},
     datatypes::DataType,
 };
-use arrow::array::NullBufferBuilder;
 use parquet::{basic::Type, schema::types::ColumnDescriptor};
 
 use crate::{
@@ -31,7 +31,12 @@ pub(crate) enum Physical {
     Four(DataType),
     Eight(DataType),
     /// Decimals in so many bytes, with the highest first or last.
-    Decimal { bytes: usize, highest_first: bool, precision: u8, scale: i8 },
+    Decimal {
+        bytes: usize,
+        highest_first: bool,
+        precision: u8,
+        scale: i8,
+    },
     Text,
 }
 

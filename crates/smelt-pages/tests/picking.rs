@@ -28,18 +28,24 @@ use smelt_pages::Picker;
 fn column(kind: usize, numbers: &[Option<u16>]) -> ArrayRef {
     let numbers = || numbers.iter().copied();
     match kind {
-        0 => Arc::new(numbers().map(|n| n.map(|n| "text ".repeat(n as usize % 5) + &n.to_string())).collect::<StringViewArray>()),
+        0 => Arc::new(
+            numbers().map(|n| n.map(|n| "text ".repeat(n as usize % 5) + &n.to_string())).collect::<StringViewArray>(),
+        ),
         1 => Arc::new(numbers().map(|n| n.map(|n| i32::from(n) - 9_000)).collect::<Int32Array>()),
         2 => Arc::new(numbers().map(|n| n.map(|n| i64::from(n) << 40)).collect::<Int64Array>()),
         3 => Arc::new(numbers().map(|n| n.map(|n| n % 3 == 0)).collect::<BooleanArray>()),
         4 => Arc::new(numbers().map(|n| n.map(|n| i32::from(n) - 30_000)).collect::<Date32Array>()),
         5 => Arc::new(
-            numbers().map(|n| n.map(|n| i64::from(n) * 1_000_003)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+            numbers()
+                .map(|n| n.map(|n| i64::from(n) * 1_000_003))
+                .collect::<TimestampMicrosecondArray>()
+                .with_timezone("UTC"),
         ),
         6 => Arc::new(numbers().map(|n| n.map(|n| f64::from(n) / 7.0)).collect::<Float64Array>()),
         wide => {
             let (precision, scale) = [(7, 2), (18, 2), (38, 6)][(wide - 7) % 3];
-            let numbers = numbers().map(|n| n.map(|n| (i128::from(n) - 20_000) * if precision > 18 { 1 << 70 } else { 1 }));
+            let numbers =
+                numbers().map(|n| n.map(|n| (i128::from(n) - 20_000) * if precision > 18 { 1 << 70 } else { 1 }));
             Arc::new(numbers.collect::<Decimal128Array>().with_precision_and_scale(precision, scale).unwrap())
         }
     }
@@ -90,24 +96,38 @@ fn footer(file: &Bytes) -> ArrowReaderMetadata {
 }
 
 /// The picked rows; none where they cannot be picked.
-fn picked(file: &Bytes, damaged: &Bytes, columns: &[&str], rows: &RoaringBitmap) -> Option<Result<Vec<ArrayRef>, smelt_pages::Damage>> {
+fn picked(
+    file: &Bytes,
+    damaged: &Bytes,
+    columns: &[&str],
+    rows: &RoaringBitmap,
+) -> Option<Result<Vec<ArrayRef>, smelt_pages::Damage>> {
     let footer = footer(file);
     let picker = Picker::new(footer.metadata(), footer.schema(), columns, rows)?;
     let bytes = picker.ranges().into_iter().map(|range| damaged.slice(range.start as usize..range.end as usize));
     let picked = picker.pick(bytes.collect());
     Some(picked.map(|columns| {
-        columns.iter().map(|arrays| concat(&arrays.iter().map(|array| array.as_ref()).collect::<Vec<_>>()).unwrap()).collect()
+        columns
+            .iter()
+            .map(|arrays| concat(&arrays.iter().map(|array| array.as_ref()).collect::<Vec<_>>()).unwrap())
+            .collect()
     }))
 }
 
 fn stored() -> impl Strategy<Value = Stored> {
     let kinds = prop::collection::vec((0..KINDS, any::<bool>(), any::<bool>()), 1..5);
-    (kinds, prop_oneof![Just(3_u16), Just(400), Just(u16::MAX)], 0.0..1.0_f64).prop_flat_map(|(kinds, different, known)| {
-        let value = prop::option::weighted(known, any::<u16>().prop_map(move |n| n % different));
-        let rows = prop::collection::vec(prop::collection::vec(value, kinds.len()), 1..600);
-        (Just(kinds), rows, 1..200_usize, 1..400_usize)
-            .prop_map(|(kinds, rows, page_rows, group_rows)| Stored { kinds, rows, page_rows, group_rows })
-    })
+    (kinds, prop_oneof![Just(3_u16), Just(400), Just(u16::MAX)], 0.0..1.0_f64).prop_flat_map(
+        |(kinds, different, known)| {
+            let value = prop::option::weighted(known, any::<u16>().prop_map(move |n| n % different));
+            let rows = prop::collection::vec(prop::collection::vec(value, kinds.len()), 1..600);
+            (Just(kinds), rows, 1..200_usize, 1..400_usize).prop_map(|(kinds, rows, page_rows, group_rows)| Stored {
+                kinds,
+                rows,
+                page_rows,
+                group_rows,
+            })
+        },
+    )
 }
 
 proptest! {
@@ -160,11 +180,18 @@ proptest! {
 #[test]
 fn many_rows_are_many_arrays() {
     let numbers = |salt: u32| -> Vec<Option<u16>> {
-        (0..50_000_u32).map(|row| (row % 97 != salt).then_some((row.wrapping_mul(2_654_435_761) >> 16) as u16)).collect()
+        (0..50_000_u32)
+            .map(|row| (row % 97 != salt).then_some((row.wrapping_mul(2_654_435_761) >> 16) as u16))
+            .collect()
     };
     let rows: Vec<Vec<Option<u16>>> =
         std::iter::zip(numbers(1), numbers(2)).map(|(one, other)| vec![one, other, Some(7)]).collect();
-    let stored = Stored { kinds: vec![(0, true, false), (8, true, true), (3, false, false)], rows, page_rows: 2048, group_rows: 16_384 };
+    let stored = Stored {
+        kinds: vec![(0, true, false), (8, true, true), (3, false, false)],
+        rows,
+        page_rows: 2048,
+        group_rows: 16_384,
+    };
     let file = stored.file();
     let rows: RoaringBitmap = (0..50_000).filter(|row| row % 3 != 0).collect();
     let footer = footer(&file);

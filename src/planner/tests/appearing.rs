@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+
 use super::{
     cases::reads_changed,
     data::{Batch, Row},
@@ -70,7 +72,27 @@ pub(super) async fn check(
                     let plan = plan.display_indent();
                     return Err(format!("{sql}\nrows that are new {all:?}\nrows found {ours:?}\n{plan}{rows}"));
                 }
-                if all.is_empty() { found.none += 1 } else { found.some += 1 }
+                if all.is_empty() {
+                    found.none += 1
+                } else {
+                    found.some += 1
+                }
+                // Whether there is any is told by fewer columns.
+                let any = LogicalPlanBuilder::from(plan.clone()).project([lit(true)]).and_then(|any| any.build());
+                let any = any.map_err(|e| e.to_string())?;
+                let way = appearing(&any, &|table| tables.changed(table), &tables).map_err(|e| e.to_string())?;
+                let Some(way) = way else { return Err(format!("{sql}\nis told, and not whether it has any row")) };
+                session.key_sets(&way.key_sets, &tables).await?;
+                let mut rows = 0;
+                for plan in &way.rows {
+                    rows += session.rows(plan).await?.num_rows();
+                }
+                if (rows == 0) != all.is_empty() {
+                    return Err(format!(
+                        "{sql}\nrows that are new {all:?}\nrows found {rows}\n{}",
+                        any.display_indent()
+                    ));
+                }
             }
         }
         if !all.is_empty() {
