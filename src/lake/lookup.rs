@@ -579,6 +579,7 @@ mod tests {
             others in prop::collection::vec((prop::option::of(any::<u16>()), prop::option::of(-3..9_000_i32)), 0..4),
             columns in prop_oneof![Just(vec![0]), Just(vec![1]), Just(vec![0, 1]), Just(vec![1, 0])],
             deleted in prop::collection::btree_set(0..6_000_u32, 0..40),
+            alone in any::<bool>(),
         ) {
             let rows: Vec<Row> = rows.into_iter().map(|(id, number)| (id.map(|id| id % repeats), number)).collect();
             let there = wanted.iter().map(|(index, _)| rows[index.index(rows.len())]);
@@ -594,12 +595,18 @@ mod tests {
                 .collect();
             let wanted = batch(&wanted).project(&columns).unwrap();
             let keys = Keys::new(&schema(), columns.clone(), &[wanted]).unwrap();
+            let keys = if alone { keys } else { keys.among_others() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let found = runtime.block_on(async {
                 let (lake, table, file) = stored(&rows).await;
                 found(&lake, &table, &file.without(deleted), &keys).await.unwrap()
             });
-            prop_assert_eq!(found, expected);
+            if alone {
+                prop_assert_eq!(found, expected);
+            } else {
+                prop_assert!(expected.iter().all(|place| found.contains(place)));
+                prop_assert!(found.len() <= expected.len() + 2, "two values with one hash are rare");
+            }
         }
     }
 

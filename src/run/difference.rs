@@ -376,7 +376,10 @@ mod tests {
         array::{ArrayRef, Int64Array, UInt32Array},
         datatypes::{DataType, Field, Schema},
     };
-    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::{
+        execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool, UnboundedMemoryPool},
+        physical_plan::stream::RecordBatchStreamAdapter,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -443,6 +446,32 @@ mod tests {
                 found.displaced.get(&0).into_iter().flatten().map(|row| sorted[row as usize]).collect();
             prop_assert_eq!(&went, &gone);
             prop_assert_eq!((found.came, found.gone, found.fresh), (came.len() as u64, gone.len() as u64, fresh.len() as u64));
+            let places = |rows: &Displaced| -> Vec<(usize, u32)> {
+                rows.iter().flat_map(|(file, rows)| rows.iter().map(move |row| (*file, row))).collect()
+            };
+            // The same in memory, and rows in the order in which they come.
+            let (mut also_came, mut also_went) = (Vec::new(), Vec::new());
+            let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+            let memory = MemoryConsumer::new("test").register(&pool);
+            let in_memory = runtime.block_on(difference_in_memory(
+                stream(fresh.clone(), each, false),
+                stream(current.clone(), each + 1, true),
+                &schema(),
+                &memory,
+                async |side, rows| {
+                    let values = if side == Side::Came { &mut also_came } else { &mut also_went };
+                    values.extend(rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter());
+                    Ok(())
+                },
+            )).unwrap();
+            prop_assert_eq!(counted(&also_came), counted(&came));
+            prop_assert_eq!(counted(&also_went), counted(&gone));
+            let at = |place: &(usize, u32)| sorted[place.1 as usize];
+            prop_assert_eq!(places(&in_memory.displaced).iter().map(at).collect::<Vec<_>>(), gone.clone());
+            prop_assert_eq!(
+                (in_memory.came, in_memory.gone, in_memory.fresh, in_memory.current),
+                (found.came, found.gone, found.fresh, current.len() as u64)
+            );
             let (mut now, gone, came) = (counted(&current), counted(&gone), counted(&came));
             prop_assert!(gone.keys().all(|value| !came.contains_key(value)));
             for (value, count) in &gone {
@@ -462,6 +491,11 @@ mod tests {
         let failing = futures::stream::iter([Err(DataFusionError::ResourcesExhausted("full".into()))]);
         let failing = Box::pin(RecordBatchStreamAdapter::new(schema(), failing));
         let failure = difference(failing, stream(vec![Some(1)], 1, true), &schema(), async |_, _| Ok(())).await;
+        assert!(ran_out_of_memory(&failure.unwrap_err()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100));
+        let memory = MemoryConsumer::new("test").register(&pool);
+        let (fresh, current) = (stream(Vec::new(), 1, false), stream(vec![Some(1); 50], 10, true));
+        let failure = difference_in_memory(fresh, current, &schema(), &memory, async |_, _| Ok(())).await;
         assert!(ran_out_of_memory(&failure.unwrap_err()));
     }
 }

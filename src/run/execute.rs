@@ -74,8 +74,8 @@ pub async fn run(
     let known = facts.snapshot.as_ref().is_some_and(|snapshot| snapshot.definitions == planned.definitions);
     if !planned.is_empty() && !known {
         workshop.rehearse().await?;
-        tracing::debug!("the definitions work");
     }
+    Error::all(workshop.misses_what_they_wait_for())?;
     let mut report = RunReport {
         snapshot: None,
         entities: Vec::new(),

@@ -60,11 +60,14 @@ impl Workshop<'_> {
                 errors.push(error);
             }
         }
-        for contract in self.project.contracts.values() {
-            errors.extend(self.misses_what_it_waits_for(contract));
-        }
+        errors.extend(self.misses_what_they_wait_for());
         Error::all(errors)?;
         Ok(context)
+    }
+
+    /// What contracts say of waiting is no part of their fingerprints: nothing is made anew where it changes.
+    pub(super) fn misses_what_they_wait_for(&self) -> impl Iterator<Item = Error> {
+        self.project.contracts.values().filter_map(|contract| self.misses_what_it_waits_for(contract))
     }
 
     fn misses_what_it_waits_for(&self, contract: &crate::project::Contract) -> Option<Error> {

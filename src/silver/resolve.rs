@@ -78,7 +78,7 @@ impl Standing {
         wanted: &HashMap<Box<[u8]>, usize>,
         keys: &RecordBatch,
     ) -> Result<Vec<(usize, i64, Place)>> {
-        let keys = Keys::new(&self.files.schema, self.key.clone(), std::slice::from_ref(keys))?;
+        let keys = Keys::new(&self.files.schema, self.key.clone(), std::slice::from_ref(keys))?.among_others();
         let columns: Vec<usize> = self.key.iter().copied().chain([self.version]).collect();
         let mut found = Vec::new();
         let mut rows = placed_rows(lake, &self.table, &self.files, Some(keys), columns);
