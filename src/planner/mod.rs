@@ -69,6 +69,12 @@ pub trait Tables {
     /// A scan of the key set with this number, each row once; columns as the [`KeySet`]'s plan.
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan>;
 
+    /// How many rows a table's change took away or brought, whichever are more; none where that is not known.
+    fn changed_rows(&self, table: &TableReference) -> Option<u64> {
+        let _ = table;
+        None
+    }
+
     /// A table's scan over the table as it was; none where that is not known, or it had other columns.
     ///
     /// # Errors
@@ -163,6 +169,8 @@ pub enum Why {
     Tested,
     /// That rows are unique by them follows from its tables' keys.
     Unique,
+    /// Changed tables are joined by them, so that most changes tell their keys themselves.
+    Joined,
     /// They say which things rows are about.
     Identifying,
     /// They are all that read no aggregate and no window.
@@ -277,7 +285,7 @@ pub fn plan(
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
-    let (key, why) = match key::choose(&root, tested) {
+    let (mut key, mut why) = match key::choose(&root, tested) {
         Ok(chosen) => chosen,
         Err(whole) => return Ok(Strategy::Whole(whole)),
     };
@@ -287,6 +295,9 @@ pub fn plan(
         Some(planned) => planned,
         None => {
             sets = sets::KeySets::new(tables);
+            if let Some(joined) = key::joined(&root, &key, &|table| tables.changed_rows(table)) {
+                (key, why) = (joined, Why::Joined);
+            }
             let affected = match affected(&model, &root, &key, changed, &mut sets)? {
                 Ok(affected) => affected,
                 Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),

@@ -187,6 +187,7 @@ fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained
     let why = match plan.why {
         Why::Tested => "a test says that they are unique together",
         Why::Unique => "that they are unique together follows from the tables' keys",
+        Why::Joined => "changed tables are joined by them, so that most changes tell their keys themselves",
         Why::Identifying => "they say what a row is about",
         Why::All => "they are all columns that read no aggregate and no window",
         Why::Any => "of the columns that read no aggregate and no window it restricts most",

@@ -141,13 +141,17 @@ impl Workshop<'_> {
 
     /// The change sets of the inputs that changed.
     pub(super) async fn images(&self, candidate: &Candidate, inputs: &[TableName]) -> Result<RunTables> {
-        let (mut images, mut before_all, mut rows) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let (mut images, mut before_all, mut changed_rows) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut rows = 0;
         for input in inputs {
             let Some(change) = candidate.change(input) else { continue };
             let ChangeSet::Rows { before, after } = &change.changes else { continue };
             for (image, files) in [(Image::Before, before), (Image::After, after)] {
                 let provider = self.image(candidate, &change.schema, files).await?;
-                rows += files.iter().map(|file| file.rows).sum::<u64>();
+                let here = files.iter().map(|file| file.rows).sum::<u64>();
+                rows += here;
+                let most: &mut u64 = changed_rows.entry(input.to_string()).or_default();
+                *most = here.max(*most);
                 images.insert((input.to_string(), image), provider);
             }
             if let Some(files) = candidate.base_files(input).await?.filter(|files| files.schema == change.schema) {
@@ -155,7 +159,7 @@ impl Workshop<'_> {
             }
         }
         let (found, keys) = (Arc::default(), Mutex::default());
-        Ok(RunTables { images, rows, before: before_all, current: None, found, keys })
+        Ok(RunTables { images, rows, changed_rows, before: before_all, current: None, found, keys })
     }
 
     /// One side of a change set: many will look at it, so that a small one is read once.
@@ -212,6 +216,8 @@ pub(super) struct RunTables {
     images: BTreeMap<(String, Image), Arc<dyn TableProvider>>,
     /// Rows of all images.
     rows: u64,
+    /// By table, rows that went or came.
+    changed_rows: BTreeMap<String, u64>,
     /// The changed tables as they were.
     before: BTreeMap<String, LakeTable>,
     /// The model's own table.
@@ -344,6 +350,10 @@ impl Tables for RunTables {
 
     fn keys(&self, number: usize, plan: &LogicalPlan) -> PlanResult<LogicalPlan> {
         scan(format!("keys {number}"), self.set(number, plan)?)
+    }
+
+    fn changed_rows(&self, table: &TableReference) -> Option<u64> {
+        self.changed_rows.get(&name_of(table)).copied()
     }
 
     fn before(&self, scan: &TableScan) -> PlanResult<Option<LogicalPlan>> {

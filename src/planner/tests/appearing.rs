@@ -51,9 +51,11 @@ pub(super) async fn check(
         database.apply(batch);
         session.register_database(&database);
         let plan = session.plan(&sql).await?;
-        let differences = TABLES.iter().enumerate();
-        let tables =
-            InMemory::new(differences.map(|(number, name)| ((*name).into(), database.since(&then, number))).collect());
+        let differences = || {
+            let tables = TABLES.iter().enumerate();
+            tables.map(|(number, name)| ((*name).into(), database.since(&then, number))).collect()
+        };
+        let tables = InMemory::new(differences());
         if !reads_changed(&plan, &tables) {
             continue;
         }
@@ -80,6 +82,8 @@ pub(super) async fn check(
                 // Whether there is any is told by fewer columns.
                 let any = LogicalPlanBuilder::from(plan.clone()).project([lit(true)]).and_then(|any| any.build());
                 let any = any.map_err(|e| e.to_string())?;
+                // With key sets of its own.
+                let tables = InMemory::new(differences());
                 let way = appearing(&any, &|table| tables.changed(table), &tables).map_err(|e| e.to_string())?;
                 let Some(way) = way else { return Err(format!("{sql}\nis told, and not whether it has any row")) };
                 session.key_sets(&way.key_sets, &tables).await?;

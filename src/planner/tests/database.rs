@@ -351,6 +351,11 @@ impl Tables for InMemory {
         scan(&image_name(table.table(), image), &table_of(rows.clone(), None))
     }
 
+    fn changed_rows(&self, table: &TableReference) -> Option<u64> {
+        let difference = &self.differences[table.table()];
+        Some(difference.before.num_rows().max(difference.after.num_rows()) as u64)
+    }
+
     fn before(&self, like: &TableScan) -> PlanResult<Option<LogicalPlan>> {
         let Some(rows) = self.then.get(like.table_name.table()) else { return Ok(None) };
         let source = provider_as_source(table_of(rows.clone(), None));
