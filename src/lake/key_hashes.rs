@@ -104,6 +104,7 @@ impl Entry {
 
     /// The hashes; none if these are not the bytes that were written.
     pub(super) fn read(&self, bytes: Bytes) -> Option<Hashes> {
-        (bytes.len() % size_of::<u32>() == 0 && XxHash64::oneshot(0, &bytes) == self.xxh64).then_some(Hashes(bytes))
+        (bytes.len().is_multiple_of(size_of::<u32>()) && XxHash64::oneshot(0, &bytes) == self.xxh64)
+            .then_some(Hashes(bytes))
     }
 }

@@ -431,7 +431,7 @@ async fn lookup(
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
-    if hashed == keys.columns.len() && !keys.alone {
+    if hashed > 0 && keys.columns.len() == 1 && !keys.alone {
         // A hash in millions is another value's.
         return read_places(&opened, schema, columns, &candidates).await;
     }

@@ -240,11 +240,11 @@ impl Workshop<'_> {
             Model(&'a ModelPlan),
             Rule(usize),
             /// The rows of the entity at a position that wait for others.
-            Waiting(usize, Check),
+            Waiting(usize, Box<Check>),
         }
         enum Outcome {
-            Entity(EntityReport),
-            Model(ModelReport),
+            Entity(Box<EntityReport>),
+            Model(Box<ModelReport>),
             Rule(usize, bool),
             Waiting(usize, u64),
         }
@@ -274,20 +274,24 @@ impl Workshop<'_> {
         for (place, entity) in work.entities.iter().enumerate() {
             if let Some(rows) = quality::waiting(self.project.contract(entity.entity.as_str())?, self.project) {
                 after.push(reads(&rows.inputs));
-                pieces.push(Piece::Waiting(place, rows));
+                pieces.push(Piece::Waiting(place, Box::new(rows)));
             }
         }
         let done = in_order(&after, at_once, async |place| match &pieces[place] {
-            Piece::Entity(entity) => self.entity(candidate, entity, totals, progress).await.map(Outcome::Entity),
-            Piece::Model(model) => self.follow_one(candidate, model, progress).await.map(Outcome::Model),
+            Piece::Entity(entity) => {
+                self.entity(candidate, entity, totals, progress).await.map(|done| Outcome::Entity(Box::new(done)))
+            }
+            Piece::Model(model) => {
+                self.follow_one(candidate, model, progress).await.map(|done| Outcome::Model(Box::new(done)))
+            }
             Piece::Rule(rule) => Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule]).await?)),
             Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows).await?)),
         });
         let mut all = Done::default();
         for outcome in done.await? {
             match outcome {
-                Outcome::Entity(report) => all.entities.push(report),
-                Outcome::Model(report) => all.models.push(report),
+                Outcome::Entity(report) => all.entities.push(*report),
+                Outcome::Model(report) => all.models.push(*report),
                 Outcome::Rule(rule, true) => drop(all.holding.insert(rule)),
                 Outcome::Rule(_, false) => {}
                 // Entities are the first pieces.

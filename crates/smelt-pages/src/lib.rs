@@ -150,15 +150,11 @@ impl<'a> Picker<'a> {
                 None => None,
             };
             for wanted in self.pages(column, group) {
-                let mut page = Page::new(next()?, wanted.count, column.may_be_null, column.physical.width())?;
+                let page = Page::new(next()?, wanted.count, column.may_be_null, column.physical.width())?;
                 let mut rows = wanted.rows;
                 while !rows.is_empty() {
                     let (now, later) = rows.split_at(rows.len().min(BATCH - values.len()));
-                    values.extend(
-                        &mut page,
-                        dictionary.as_ref(),
-                        now.iter().map(|row| (row - wanted.first) as usize),
-                    )?;
+                    values.extend(&page, dictionary.as_ref(), now.iter().map(|row| (row - wanted.first) as usize))?;
                     rows = later;
                     if values.len() == BATCH {
                         left -= BATCH;

@@ -1,6 +1,8 @@
 //! Picked rows are those that the Parquet crate's own reader gives, whatever a file holds; and damaged bytes are told,
 //! never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use arrow::{

@@ -75,9 +75,9 @@ pub(super) async fn check(
                     return Err(format!("{sql}\nrows that are new {all:?}\nrows found {ours:?}\n{plan}{rows}"));
                 }
                 if all.is_empty() {
-                    found.none += 1
+                    found.none += 1;
                 } else {
-                    found.some += 1
+                    found.some += 1;
                 }
                 // Whether there is any is told by fewer columns.
                 let any = LogicalPlanBuilder::from(plan.clone()).project([lit(true)]).and_then(|any| any.build());
