@@ -154,7 +154,11 @@ impl<'a> Picker<'a> {
                 let mut rows = wanted.rows;
                 while !rows.is_empty() {
                     let (now, later) = rows.split_at(rows.len().min(BATCH - values.len()));
-                    values.extend(&page, dictionary.as_ref(), now.iter().map(|row| (row - wanted.first) as usize))?;
+                    values.extend(
+                        &page,
+                        dictionary.as_ref(),
+                        now.iter().map(|row| row.wrapping_sub(wanted.first) as usize),
+                    )?;
                     rows = later;
                     if values.len() == BATCH {
                         left -= BATCH;
@@ -164,7 +168,11 @@ impl<'a> Picker<'a> {
                 }
             }
         }
-        if values.len() > 0 {
+        // An index that leaves out pages must not leave out rows.
+        if values.len() != left {
+            return Err(Damage::OtherPages);
+        }
+        if left > 0 {
             arrays.push(values.finish()?);
         }
         Ok(arrays)

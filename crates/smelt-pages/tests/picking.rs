@@ -20,7 +20,10 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
     basic::{Compression, Encoding},
-    file::{metadata::PageIndexPolicy, properties::WriterProperties},
+    file::{
+        metadata::{PageIndexPolicy, ParquetMetaData},
+        properties::WriterProperties,
+    },
 };
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
@@ -230,4 +233,23 @@ fn what_is_compressed_or_encoded_otherwise_is_not_picked() {
     let unsupported = Schema::new(vec![Field::new("c0", DataType::Time64(TimeUnit::Microsecond), true)]);
     let file = stored.file();
     assert!(Picker::new(footer(&file).metadata(), &unsupported, &["c0"], &RoaringBitmap::new()).is_none());
+}
+
+/// What an index of pages leaves out is told: no row is missing silently.
+#[test]
+fn an_index_without_its_pages_is_a_damage() {
+    let rows = vec![vec![Some(1), Some(2)]; 50];
+    let stored = Stored { kinds: vec![(1, true, false), (0, true, false)], rows, page_rows: 10, group_rows: 25 };
+    let (file, wanted) = (stored.file(), RoaringBitmap::from_sorted_iter(0..50).unwrap());
+    let footer = footer(&file);
+    for left_out in [0..1, 1..2, 2..3, 0..3] {
+        let mut index = footer.metadata().offset_index().unwrap().clone();
+        for column in &mut index[1] {
+            column.page_locations.drain(left_out.clone());
+        }
+        let metadata = ParquetMetaData::clone(footer.metadata()).into_builder().set_offset_index(Some(index)).build();
+        let picker = Picker::new(&metadata, footer.schema(), &["c0", "c1"], &wanted).unwrap();
+        let bytes = picker.ranges().into_iter().map(|range| file.slice(range.start as usize..range.end as usize));
+        assert!(picker.pick(bytes.collect()).is_err(), "without pages {left_out:?}");
+    }
 }
