@@ -7,5 +7,7 @@ static ALLOCATOR: smelt_alloc::MiMalloc = smelt_alloc::MiMalloc;
 
 fn main() -> ExitCode {
     smelt_alloc::keep_freed_memory();
-    smelt::cli::main()
+    let code = smelt::cli::main();
+    smelt_alloc::leave_memory();
+    code
 }

@@ -13,6 +13,7 @@
 //! | `column_names` | what columns of questions are called that have no AS |
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `groups` | what the engine groups by unasked, taken away |
+//! | `grouped_once` | aggregates in one step, where queries have one thread |
 //! | `sql` | [`plan`]: all of the above in order |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
@@ -27,6 +28,7 @@ mod column_names;
 mod compact_views;
 mod diagnose;
 mod dialect;
+mod grouped_once;
 mod groups;
 mod lower;
 mod memory;

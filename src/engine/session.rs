@@ -4,13 +4,17 @@
 //! the build side of a hash join cannot. So a session is asked for with a [`JoinPreference`]: a
 //! query that ended with [`ran_out_of_memory`] is run again with [`JoinPreference::SortMerge`].
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use datafusion::{
-    catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider},
+    catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider},
     common::{DataFusionError, config::Dialect},
     execution::{
-        SessionStateBuilder,
+        SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::TrackConsumersPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
@@ -20,7 +24,8 @@ use datafusion::{
 };
 
 use super::{
-    adjacent_rows::AdjacentRows, compact_views::CompactViews, groups, memory::SharedPool, redshift, stoppable::Pauses,
+    adjacent_rows::AdjacentRows, compact_views::CompactViews, grouped_once::GroupedOnce, groups, memory::SharedPool,
+    redshift, stoppable::Pauses,
 };
 use crate::error::{Error, Result};
 
@@ -56,6 +61,9 @@ pub enum JoinPreference {
 pub struct SessionFactory {
     runtime: Arc<RuntimeEnv>,
     limits: Limits,
+    /// What sessions are copies of, by how they join.
+    hash: OnceLock<SessionState>,
+    sort_merge: OnceLock<SessionState>,
 }
 
 impl SessionFactory {
@@ -72,7 +80,7 @@ impl SessionFactory {
             )
             .build_arc()
             .map_err(|e| Error::unavailable("the embedded engine does not start").cause(e))?;
-        Ok(Self { runtime, limits })
+        Ok(Self { runtime, limits, hash: OnceLock::new(), sort_merge: OnceLock::new() })
     }
 
     /// Where object stores are registered, for all sessions at once.
@@ -82,17 +90,14 @@ impl SessionFactory {
 
     /// A session whose default catalog is `catalog`, with empty schemas `staging` and `gold`.
     pub fn session(&self, catalog: &str, joins: JoinPreference) -> SessionContext {
-        let state = redshift::install(
-            SessionStateBuilder::new()
-                .with_config(self.config(catalog, joins))
-                .with_optimizer_rules(groups::optimizer_rules())
-                .with_physical_optimizer_rules(physical_rules(joins))
-                .with_runtime_env(Arc::clone(&self.runtime)),
-        )
-        .with_physical_optimizer_rule(Arc::new(AdjacentRows))
-        .with_physical_optimizer_rule(Arc::new(CompactViews))
-        .with_physical_optimizer_rule(Arc::new(Pauses))
-        .build();
+        let first = match joins {
+            JoinPreference::Hash => &self.hash,
+            JoinPreference::SortMerge => &self.sort_merge,
+        };
+        // Registering hundreds of functions takes longer than a small query does.
+        let mut state = first.get_or_init(|| self.state(joins)).clone();
+        catalog.clone_into(&mut state.config_mut().options_mut().catalog.default_catalog);
+        state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let context = SessionContext::new_with_state(state);
         let schemas = Arc::new(MemoryCatalogProvider::new());
         for schema in [STAGING, GOLD] {
@@ -103,7 +108,21 @@ impl SessionFactory {
         context
     }
 
-    fn config(&self, catalog: &str, joins: JoinPreference) -> SessionConfig {
+    fn state(&self, joins: JoinPreference) -> SessionState {
+        redshift::install(
+            SessionStateBuilder::new()
+                .with_config(self.config(joins))
+                .with_optimizer_rules(groups::optimizer_rules())
+                .with_physical_optimizer_rules(physical_rules(joins))
+                .with_runtime_env(Arc::clone(&self.runtime)),
+        )
+        .with_physical_optimizer_rule(Arc::new(AdjacentRows))
+        .with_physical_optimizer_rule(Arc::new(CompactViews))
+        .with_physical_optimizer_rule(Arc::new(Pauses))
+        .build()
+    }
+
+    fn config(&self, joins: JoinPreference) -> SessionConfig {
         let threads = match self.limits.threads {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             threads => threads,
@@ -113,7 +132,7 @@ impl SessionFactory {
             .with_batch_size(self.limits.batch_size.max(1))
             .with_information_schema(true)
             .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(catalog, GOLD);
+            .with_default_catalog_and_schema("", GOLD);
         let options = config.options_mut();
         options.sql_parser.dialect = Dialect::Redshift;
         options.sql_parser.parse_float_as_decimal = true;
@@ -134,10 +153,15 @@ impl SessionFactory {
 /// (apache/datafusion#21246, #25244, #25296); sort-merge joins whose inputs are narrowed forget to move the
 /// columns of their other conditions (#24414). Filters reach tables through logical plans.
 fn physical_rules(joins: JoinPreference) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    /// The rule that has streams gathered, among other things.
+    const GATHERS: &str = "EnsureRequirements";
     let wrong = |name: &str| {
         name.starts_with("FilterPushdown") || (name == "ProjectionPushdown" && joins == JoinPreference::SortMerge)
     };
-    PhysicalOptimizer::new().rules.into_iter().filter(|rule| !wrong(rule.name())).collect()
+    let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().filter(|rule| !wrong(rule.name())).collect();
+    let before = rules.iter().position(|rule| rule.name() == GATHERS).unwrap_or_default();
+    rules.insert(before, Arc::new(GroupedOnce));
+    rules
 }
 
 /// Refuses everything but reading: no DDL, no DML, no COPY, no SET.

@@ -18,6 +18,7 @@
 //! | `key_hashes` | what tells lookups where in a file a key can be |
 //! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
+//! | `near` | files on this machine, read into memory that is used again |
 //! | `parquet_files` | sorted batches to Parquet files with statistics |
 //! | `candidate` | what a run would publish; publishing it |
 //! | `provider` | a table's exact files as a DataFusion table |
@@ -38,6 +39,7 @@ mod located;
 mod lookup;
 mod matching;
 mod names;
+mod near;
 mod parquet_files;
 mod pins;
 mod provider;
@@ -76,6 +78,8 @@ use crate::{clock::Clock, error::Result, project::Zones};
 #[derive(Debug, Clone)]
 pub struct Lake {
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// The store's folder, where it is one.
+    pub(crate) near: Option<Arc<near::Near>>,
     /// The URL under which the store is registered with the engine; its path is empty.
     pub(crate) url: Url,
     pub(crate) zones: Zones,
@@ -96,6 +100,7 @@ impl Lake {
         let url = Url::parse("smelt://lake/").unwrap_or_else(|e| unreachable!("a constant URL parses: {e}"));
         Self {
             store,
+            near: None,
             url,
             zones,
             clock,
@@ -108,7 +113,9 @@ impl Lake {
 
     /// Opens a folder (made when missing) or an object-store URL.
     pub fn open(place: &str, zones: Zones, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { compression: store::compression(place), ..Self::on(store::open(place)?, zones, clock, place) })
+        let (store, near) = store::open(place)?;
+        let compression = store::compression(place);
+        Ok(Self { compression, near: near.map(Arc::new), ..Self::on(store, zones, clock, place) })
     }
 
     pub fn store(&self) -> Arc<dyn ObjectStore> {

@@ -39,7 +39,7 @@ use serde_json::{Map, Value, json};
 use smelt_pages::Picker;
 use tokio::task::JoinHandle;
 
-use super::{FileEntry, Lake, RunId, delta::stored_schema, key_hashes, layout};
+use super::{FileEntry, Lake, RunId, delta::stored_schema, key_hashes, layout, near::Near};
 use crate::error::{Error, Result};
 
 /// Rows after which a new file is begun: small enough that rewriting one for a late row is cheap.
@@ -370,7 +370,7 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) async fn new(lake: &Lake, folder: &Path, file: &FileEntry) -> Result<Self> {
         let path = Path::from(format!("{folder}/{}", file.path));
-        let mut stored = StoredFile { store: lake.store(), path, bytes: file.bytes };
+        let mut stored = StoredFile { store: lake.store(), near: lake.near.clone(), path, bytes: file.bytes };
         let metadata = match lake.footers.get(&stored.path) {
             Some(metadata) => metadata,
             None => {
@@ -394,10 +394,10 @@ impl Opened {
         let Ok(stored) = self.schema().field_with_name(column.name()) else { return Ok(None) };
         let found = key_hashes::find(&self.metadata, column.name(), stored.data_type(), column.data_type());
         let Some(entry) = found else { return Ok(None) };
-        let mut file = self.file.clone();
-        let bytes = file.get_bytes(entry.range(self.rows)).await.map_err(|e| file.damaged(e))?;
+        let bytes = self.file.read(entry.range(self.rows)).await.map_err(|e| self.file.damaged(e))?;
         let hashes = entry.read(bytes);
-        let damaged = || file.damaged(ParquetError::General("the hashes of its keys are not what was written".into()));
+        let damaged =
+            || self.file.damaged(ParquetError::General("the hashes of its keys are not what was written".into()));
         hashes.map(Some).ok_or_else(damaged)
     }
 }
@@ -449,9 +449,9 @@ pub(super) async fn read_places(
     rows: &RoaringBitmap,
 ) -> Result<Vec<FileRows>> {
     let names: Vec<&str> = columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
-    let picker = Picker::new(&opened.metadata, opened.schema(), &names, rows);
+    let picker = Picker::new(Arc::clone(&opened.metadata), opened.schema(), &names, rows);
     let batches = match picker.filter(|_| rows.len() < opened.rows && !columns.is_empty()) {
-        Some(picker) => picked(opened, schema, columns, &picker).await?,
+        Some(picker) => picked(opened, schema, columns, picker).await?,
         None => decoded(opened, schema, columns, rows).await?,
     };
     let mut places = rows.iter();
@@ -463,44 +463,12 @@ pub(super) async fn read_places(
 }
 
 /// Rows that are picked from their pages.
-async fn picked(
-    opened: &Opened,
-    schema: &SchemaRef,
-    columns: &[usize],
-    picker: &Picker<'_>,
-) -> Result<Vec<RecordBatch>> {
-    let mut file = opened.file.clone();
-    let bytes = read_together(&mut file, &picker.ranges()).await.map_err(|e| opened.file.damaged(e))?;
-    let by_column = picker.pick(bytes).map_err(|e| opened.file.damaged(ParquetError::External(Box::new(e))))?;
+async fn picked(opened: &Opened, schema: &SchemaRef, columns: &[usize], picker: Picker) -> Result<Vec<RecordBatch>> {
+    let by_column = opened.file.pick(picker).await.map_err(|e| opened.file.damaged(e))?;
     let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
     let mut by_column: Vec<_> = by_column.into_iter().map(Vec::into_iter).collect();
     let batches = std::iter::from_fn(|| by_column.iter_mut().map(Iterator::next).collect::<Option<Vec<ArrayRef>>>());
     batches.map(|arrays| as_wanted(&opened.file.path, &wanted, &arrays, arrays[0].len())).collect()
-}
-
-/// Ranges of a file, those that follow each other read in one piece.
-async fn read_together(file: &mut StoredFile, ranges: &[Range<u64>]) -> parquet::errors::Result<Vec<Bytes>> {
-    let mut together: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match together.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => together.push(range.clone()),
-        }
-    }
-    let mut read = std::iter::zip(&together, file.get_byte_ranges(together.clone()).await?);
-    let mut at = read.next();
-    let each = ranges.iter().map(|range| {
-        while at.as_ref().is_some_and(|(piece, _)| range.start < piece.start || piece.end < range.end) {
-            at = read.next();
-        }
-        let (piece, bytes) = at.as_ref().ok_or_else(|| ParquetError::EOF("it ends before its pages do".into()))?;
-        let within = (range.start - piece.start) as usize..(range.end - piece.start) as usize;
-        if within.end > bytes.len() {
-            return Err(ParquetError::EOF("it ends before its pages do".into()));
-        }
-        Ok(bytes.slice(within))
-    });
-    each.collect()
 }
 
 /// Columns with SQL's types.
@@ -559,6 +527,7 @@ fn selection(rows: &RoaringBitmap, total: usize) -> RowSelection {
 #[derive(Clone)]
 struct StoredFile {
     store: Arc<dyn ObjectStore>,
+    near: Option<Arc<Near>>,
     path: Path,
     bytes: u64,
 }
@@ -569,26 +538,105 @@ impl StoredFile {
             .cause(failure)
             .hint("a file of the snapshot is damaged or gone: `smelt rebuild` makes the tables anew from raw")
     }
+
+    /// A damaged footer asks for anything, and room is made for it before it is looked for.
+    fn has(&self, ranges: &[Range<u64>]) -> parquet::errors::Result<()> {
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.bytes) {
+            return Err(ParquetError::EOF("its footer names bytes that it has not".into()));
+        }
+        Ok(())
+    }
+
+    async fn read(&self, range: Range<u64>) -> parquet::errors::Result<Bytes> {
+        self.has(std::slice::from_ref(&range))?;
+        match &self.near {
+            Some(near) => near.read(&self.path, range).await.map(Bytes::from_owner).map_err(external),
+            None => self.store.get_range(&self.path, range).await.map_err(external),
+        }
+    }
+
+    /// By column, the values that are picked.
+    async fn pick(&self, picker: Picker) -> parquet::errors::Result<Vec<Vec<ArrayRef>>> {
+        let columns: Vec<Together> = (0..picker.columns()).map(|column| picker.ranges(column).into()).collect();
+        for column in &columns {
+            self.has(&column.ranges)?;
+        }
+        if let Some(near) = &self.near {
+            let picked = near.on(&self.path, move |file, buffer| {
+                let each = columns.iter().enumerate().map(|(column, together)| {
+                    buffer.fill(file, &together.pieces).map_err(external)?;
+                    picker.pick(column, &together.parts(&[buffer.as_ref()])?).map_err(external)
+                });
+                each.collect()
+            });
+            return picked.await.map_err(external)?;
+        }
+        // All at once: one trip to the store, and not one for each column.
+        let pieces: Vec<Range<u64>> = columns.iter().flat_map(|column| &column.pieces).cloned().collect();
+        let read = self.store.get_ranges(&self.path, &pieces).await.map_err(external)?;
+        let mut read = read.iter().map(|bytes| bytes.as_ref());
+        let each = columns.iter().enumerate().map(|(column, together)| {
+            let pieces: Vec<&[u8]> = read.by_ref().take(together.pieces.len()).collect();
+            picker.pick(column, &together.parts(&pieces)?).map_err(external)
+        });
+        each.collect()
+    }
+}
+
+fn external(failure: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ParquetError {
+    ParquetError::External(failure.into())
+}
+
+/// Ranges of a file, those that follow each other to be read in one piece.
+struct Together {
+    ranges: Vec<Range<u64>>,
+    pieces: Vec<Range<u64>>,
+}
+
+impl From<Vec<Range<u64>>> for Together {
+    fn from(ranges: Vec<Range<u64>>) -> Self {
+        let mut pieces: Vec<Range<u64>> = Vec::new();
+        for range in ranges.iter().filter(|range| !range.is_empty()) {
+            match pieces.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => pieces.push(range.clone()),
+            }
+        }
+        Self { ranges, pieces }
+    }
+}
+
+impl Together {
+    /// Each range's bytes, of the pieces', which may be in one buffer or in several.
+    fn parts<'b>(&self, read: &[&'b [u8]]) -> parquet::errors::Result<Vec<&'b [u8]>> {
+        let short = || ParquetError::EOF("it ends before its pages do".into());
+        let wanted: u64 = self.pieces.iter().map(|piece| piece.end - piece.start).sum();
+        if read.iter().map(|bytes| bytes.len() as u64).sum::<u64>() != wanted {
+            return Err(short());
+        }
+        let (mut read, mut rest) = (read.iter(), &[][..]);
+        let each = self.ranges.iter().map(|range| {
+            if rest.is_empty() && !range.is_empty() {
+                rest = read.next().copied().unwrap_or_default();
+            }
+            let (part, later) = rest.split_at_checked((range.end - range.start) as usize).ok_or_else(short)?;
+            rest = later;
+            Ok(part)
+        });
+        each.collect()
+    }
 }
 
 impl AsyncFileReader for StoredFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move {
-            let bytes = self.store.get_range(&self.path, range).await;
-            bytes.map_err(|e| ParquetError::External(Box::new(e)))
-        }
-        .boxed()
+        async move { self.store.get_range(&self.path, range).await.map_err(external) }.boxed()
     }
 
     /// All at once: one trip to the store, or to the threads that read files, and not one for each page.
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         async move {
-            // A damaged footer asks for anything, and stores make room for it before they look.
-            if ranges.iter().any(|range| range.start > range.end || range.end > self.bytes) {
-                return Err(ParquetError::EOF("its footer names bytes that it has not".into()));
-            }
-            let bytes = self.store.get_ranges(&self.path, &ranges).await;
-            bytes.map_err(|e| ParquetError::External(Box::new(e)))
+            self.has(&ranges)?;
+            self.store.get_ranges(&self.path, &ranges).await.map_err(external)
         }
         .boxed()
     }
@@ -643,7 +691,7 @@ mod tests {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let path = Path::from("gold/t/part");
         store.put(&path, Bytes::from_static(b"eight ok").into()).await.unwrap();
-        let mut file = StoredFile { store, path, bytes: 8 };
+        let mut file = StoredFile { store, near: None, path, bytes: 8 };
         assert_eq!(file.get_byte_ranges(vec![0..5, 6..8]).await.unwrap(), ["eight", "ok"]);
         for beyond in [0..u64::MAX, 4..9, Range { start: 5, end: 4 }] {
             assert!(file.get_byte_ranges(vec![0..1, beyond]).await.is_err());

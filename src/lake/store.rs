@@ -12,7 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-use super::Lake;
+use super::{Lake, near::Near};
 use crate::error::{self, Error, Kind, Result};
 
 /// What became of a create-only put.
@@ -32,18 +32,20 @@ pub(super) fn compression(place: &str) -> Compression {
     if place.contains("://") && !place.starts_with("file:") { Compression::ZSTD(ZstdLevel::default()) } else { NEAR }
 }
 
-/// Opens a lake's place.
-pub(super) fn open(place: &str) -> Result<Arc<dyn ObjectStore>> {
+/// Opens a lake's place: its store, and its folder if it is one.
+pub(super) fn open(place: &str) -> Result<(Arc<dyn ObjectStore>, Option<Near>)> {
     if place.contains("://") {
         let (store, prefix) = location(place)?;
-        return Ok(if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) });
+        let store = if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) };
+        return Ok((store, None));
     }
     let folder = std::path::Path::new(place);
     std::fs::create_dir_all(folder).map_err(|e| error::io("make the lake's folder", folder, e))?;
     let store = LocalFileSystem::new_with_prefix(folder)
         .map_err(|e| Error::input(format!("cannot open the lake's folder `{place}`")).cause(e))?;
     // Stores have no folders: one whose last object goes must go with it.
-    Ok(Arc::new(store.with_automatic_cleanup(true)))
+    let store = store.with_automatic_cleanup(true);
+    Ok((Arc::new(store.clone()), Some(Near::new(store))))
 }
 
 /// An object-store URL as a store and the path in it. Credentials come from the environment.

@@ -1,7 +1,8 @@
 //! Some rows of a Parquet file, picked from its pages.
 //!
 //! In:  a file's footer, and the rows that are wanted of it.
-//! Out: which bytes of the file to read, and from these the rows, as Arrow arrays of the stored types.
+//! Out: column by column, which bytes of the file to read, and from these the rows, as Arrow arrays of the stored
+//! types.
 //! Rule: pure, and no bytes make it panic or reserve more than they are worth.
 //!
 //! Readers of whole columns decode a page from its beginning, in batches of thousands of rows. Looking rows up takes
@@ -24,10 +25,9 @@ mod packed;
 mod page;
 mod values;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{array::ArrayRef, datatypes::Schema};
-use bytes::Bytes;
 use parquet::{
     basic::{Compression, Encoding},
     file::{metadata::ParquetMetaData, page_index::offset_index::PageLocation},
@@ -61,8 +61,8 @@ type Result<T> = std::result::Result<T, Damage>;
 
 /// Picks rows of some columns of one file.
 #[derive(Debug)]
-pub struct Picker<'a> {
-    metadata: &'a ParquetMetaData,
+pub struct Picker {
+    metadata: Arc<ParquetMetaData>,
     columns: Vec<Column>,
     groups: Vec<Group>,
 }
@@ -92,9 +92,14 @@ struct Wanted<'a> {
     rows: &'a [u32],
 }
 
-impl<'a> Picker<'a> {
+impl Picker {
     /// Picks `rows` of columns of a file whose footer and stored schema are given, if they can be picked.
-    pub fn new(metadata: &'a ParquetMetaData, stored: &Schema, columns: &[&str], rows: &RoaringBitmap) -> Option<Self> {
+    pub fn new(
+        metadata: Arc<ParquetMetaData>,
+        stored: &Schema,
+        columns: &[&str],
+        rows: &RoaringBitmap,
+    ) -> Option<Self> {
         let described = metadata.file_metadata().schema_descr();
         metadata.offset_index()?;
         let columns = columns.iter().map(|name| {
@@ -110,37 +115,39 @@ impl<'a> Picker<'a> {
             (flat && plain).then(|| Column { place, physical, may_be_null: column.max_def_level() == 1 })
         });
         let columns = columns.collect::<Option<Vec<_>>>()?;
-        Some(Self { metadata, columns, groups: groups(metadata, rows) })
+        let groups = groups(&metadata, rows);
+        Some(Self { metadata, columns, groups })
     }
 
-    /// The bytes of the file that the rows are in, in the order in which [`Picker::pick`] takes them.
-    pub fn ranges(&self) -> Vec<Range<u64>> {
+    /// How many columns there are, which are known by their numbers from here on.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The bytes of the file that a column's values are in, in the order in which [`Picker::pick`] takes them.
+    pub fn ranges(&self, column: usize) -> Vec<Range<u64>> {
+        let column = &self.columns[column];
         let mut ranges = Vec::new();
-        for column in &self.columns {
-            for group in &self.groups {
-                ranges.extend(self.dictionary(column, group));
-                let page = |wanted: Wanted<'_>| {
-                    let from = wanted.location.offset as u64;
-                    from..from.saturating_add(wanted.location.compressed_page_size.max(0) as u64)
-                };
-                ranges.extend(self.pages(column, group).map(page));
-            }
+        for group in &self.groups {
+            ranges.extend(self.dictionary(column, group));
+            let page = |wanted: Wanted<'_>| {
+                let from = wanted.location.offset as u64;
+                from..from.saturating_add(wanted.location.compressed_page_size.max(0) as u64)
+            };
+            ranges.extend(self.pages(column, group).map(page));
         }
         ranges
     }
 
-    /// The rows' values, by column, in arrays of the same lengths in every column.
+    /// The rows' values in a column, in arrays of the same lengths in every column.
     ///
     /// # Errors
     /// Where the bytes are not what the footer says.
-    pub fn pick(&self, bytes: Vec<Bytes>) -> Result<Vec<Vec<ArrayRef>>> {
-        let mut bytes = bytes.into_iter();
+    pub fn pick(&self, column: usize, bytes: &[&[u8]]) -> Result<Vec<ArrayRef>> {
+        let column = &self.columns[column];
         let all: usize = self.groups.iter().map(|group| group.rows.len()).sum();
-        self.columns.iter().map(|column| self.column(column, all, &mut bytes)).collect()
-    }
-
-    fn column(&self, column: &Column, all: usize, bytes: &mut impl Iterator<Item = Bytes>) -> Result<Vec<ArrayRef>> {
-        let mut next = || bytes.next().ok_or(Damage::OtherPages);
+        let mut bytes = bytes.iter();
+        let mut next = || bytes.next().copied().ok_or(Damage::OtherPages);
         let mut arrays = Vec::with_capacity(all.div_ceil(BATCH));
         let mut values = Values::new(&column.physical, all.min(BATCH));
         let mut left = all;
@@ -178,7 +185,7 @@ impl<'a> Picker<'a> {
         Ok(arrays)
     }
 
-    fn locations(&self, column: &Column, group: &Group) -> &'a [PageLocation] {
+    fn locations(&self, column: &Column, group: &Group) -> &[PageLocation] {
         let index = self.metadata.offset_index().and_then(|index| index.get(group.place)?.get(column.place));
         index.map_or(&[], |index| index.page_locations())
     }
@@ -191,7 +198,7 @@ impl<'a> Picker<'a> {
         (from < to).then_some(from..to)
     }
 
-    fn pages<'g>(&'g self, column: &Column, group: &'g Group) -> impl Iterator<Item = Wanted<'g>> {
+    fn pages<'g>(&'g self, column: &'g Column, group: &'g Group) -> impl Iterator<Item = Wanted<'g>> {
         let locations = self.locations(column, group);
         let mut rows = group.rows.as_slice();
         locations.iter().enumerate().filter_map(move |(place, location)| {

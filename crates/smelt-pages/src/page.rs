@@ -1,7 +1,5 @@
 //! A page's values by the number of their row.
 
-use bytes::Bytes;
-
 use crate::{
     Damage, Result,
     header::{Header, Kind, PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY},
@@ -11,21 +9,21 @@ use crate::{
 
 /// The values that pages refer to.
 #[derive(Debug)]
-pub(crate) struct Dictionary {
-    bytes: Bytes,
+pub(crate) struct Dictionary<'b> {
+    bytes: &'b [u8],
     width: Width,
     count: usize,
     /// Where each text begins, behind its length, and where it ends.
     texts: Vec<(u32, u32)>,
 }
 
-impl Dictionary {
-    pub(crate) fn new(page: Bytes, width: Width) -> Result<Self> {
-        let header = Header::read(&page)?;
+impl<'b> Dictionary<'b> {
+    pub(crate) fn new(page: &'b [u8], width: Width) -> Result<Self> {
+        let header = Header::read(page)?;
         if header.kind != Kind::Dictionary || !matches!(header.encoding, PLAIN | PLAIN_DICTIONARY) {
             return Err(Damage::Header);
         }
-        let bytes = body(&page, &header)?;
+        let bytes = body(page, &header)?;
         let count = header.values;
         let mut texts = Vec::new();
         match width {
@@ -35,7 +33,7 @@ impl Dictionary {
                 let mut at = 0;
                 texts.reserve(count.min(bytes.len() / 4));
                 for _ in 0..count {
-                    let (from, to) = text(&bytes, at)?;
+                    let (from, to) = text(bytes, at)?;
                     texts.push((from as u32, to as u32));
                     at = to;
                 }
@@ -61,8 +59,8 @@ impl Dictionary {
 
 /// A data page; its rows are looked at in ascending order.
 #[derive(Debug)]
-pub(crate) struct Page {
-    body: Bytes,
+pub(crate) struct Page<'b> {
+    body: &'b [u8],
     /// Where the values begin.
     values: usize,
     levels: Option<std::ops::Range<usize>>,
@@ -81,7 +79,7 @@ enum Found<'p> {
     Bits(&'p [u8]),
     /// With the number of a text and where its length is.
     Texts(&'p [u8], usize, usize),
-    Entries(Packed<'p>, &'p Dictionary),
+    Entries(Packed<'p>, &'p Dictionary<'p>),
 }
 
 /// A value where it lies.
@@ -91,14 +89,14 @@ pub(crate) enum Value<'p> {
     Bit(bool),
 }
 
-impl Page {
+impl<'b> Page<'b> {
     /// A page of so many rows.
-    pub(crate) fn new(page: Bytes, rows: usize, may_be_null: bool, width: Width) -> Result<Self> {
-        let header = Header::read(&page)?;
+    pub(crate) fn new(page: &'b [u8], rows: usize, may_be_null: bool, width: Width) -> Result<Self> {
+        let header = Header::read(page)?;
         if header.kind != Kind::Data || header.values != rows {
             return Err(Damage::Header);
         }
-        let body = body(&page, &header)?;
+        let body = body(page, &header)?;
         let (mut levels, mut values) = (None, 0);
         if may_be_null {
             let length: [u8; 4] = *body.first_chunk().ok_or(Damage::Short)?;
@@ -116,7 +114,7 @@ impl Page {
         Ok(Self { body, values, levels, by_dictionary, width })
     }
 
-    pub(crate) fn rows<'p>(&'p self, dictionary: Option<&'p Dictionary>) -> Result<Rows<'p>> {
+    pub(crate) fn rows<'p>(&'p self, dictionary: Option<&'p Dictionary<'p>>) -> Result<Rows<'p>> {
         let levels = self.levels.clone().map(|levels| Levels::new(&self.body[levels])).transpose()?;
         let values = &self.body[self.values..];
         let values = if self.by_dictionary {
@@ -164,7 +162,7 @@ impl<'p> Rows<'p> {
                 Ok(Some(Value::Bytes(&bytes[from..to])))
             }
             Found::Entries(packed, dictionary) => {
-                let dictionary: &'p Dictionary = dictionary;
+                let dictionary: &'p Dictionary<'p> = dictionary;
                 dictionary.value(packed.at(place)? as usize).map(|value| Some(Value::Bytes(value)))
             }
         }
@@ -172,9 +170,9 @@ impl<'p> Rows<'p> {
 }
 
 /// What follows a page's header.
-fn body(page: &Bytes, header: &Header) -> Result<Bytes> {
-    let end = header.bytes.checked_add(header.body).filter(|end| *end <= page.len()).ok_or(Damage::Short)?;
-    Ok(page.slice(header.bytes..end))
+fn body<'b>(page: &'b [u8], header: &Header) -> Result<&'b [u8]> {
+    let end = header.bytes.checked_add(header.body).ok_or(Damage::Short)?;
+    page.get(header.bytes..end).ok_or(Damage::Short)
 }
 
 /// Where the text is whose length stands at a place.

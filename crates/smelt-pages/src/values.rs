@@ -113,8 +113,8 @@ impl<'c> Values<'c> {
     /// Adds the values of some rows of a page, which are in ascending order.
     pub(crate) fn extend(
         &mut self,
-        page: &Page,
-        dictionary: Option<&Dictionary>,
+        page: &Page<'_>,
+        dictionary: Option<&Dictionary<'_>>,
         rows: impl Iterator<Item = usize>,
     ) -> Result<()> {
         fn each<T: Copy + Default, const BYTES: usize>(

@@ -100,6 +100,16 @@ fn footer(file: &Bytes) -> ArrowReaderMetadata {
     ArrowReaderMetadata::load(file, options).unwrap()
 }
 
+/// By column, the arrays that are picked from a file.
+fn picked_from(file: &Bytes, picker: &Picker) -> Result<Vec<Vec<ArrayRef>>, smelt_pages::Damage> {
+    let each = (0..picker.columns()).map(|column| {
+        let ranges = picker.ranges(column);
+        let bytes = ranges.iter().map(|range| &file[range.start as usize..range.end as usize]);
+        picker.pick(column, &bytes.collect::<Vec<_>>())
+    });
+    each.collect()
+}
+
 /// The picked rows; none where they cannot be picked.
 fn picked(
     file: &Bytes,
@@ -108,10 +118,8 @@ fn picked(
     rows: &RoaringBitmap,
 ) -> Option<Result<Vec<ArrayRef>, smelt_pages::Damage>> {
     let footer = footer(file);
-    let picker = Picker::new(footer.metadata(), footer.schema(), columns, rows)?;
-    let bytes = picker.ranges().into_iter().map(|range| damaged.slice(range.start as usize..range.end as usize));
-    let picked = picker.pick(bytes.collect());
-    Some(picked.map(|columns| {
+    let picker = Picker::new(Arc::clone(footer.metadata()), footer.schema(), columns, rows)?;
+    Some(picked_from(damaged, &picker).map(|columns| {
         columns
             .iter()
             .map(|arrays| concat(&arrays.iter().map(|array| array.as_ref()).collect::<Vec<_>>()).unwrap())
@@ -200,9 +208,8 @@ fn many_rows_are_many_arrays() {
     let file = stored.file();
     let rows: RoaringBitmap = (0..50_000).filter(|row| row % 3 != 0).collect();
     let footer = footer(&file);
-    let picker = Picker::new(footer.metadata(), footer.schema(), &["c0", "c1", "c2"], &rows).unwrap();
-    let bytes = picker.ranges().into_iter().map(|range| file.slice(range.start as usize..range.end as usize));
-    let picked = picker.pick(bytes.collect()).unwrap();
+    let picker = Picker::new(Arc::clone(footer.metadata()), footer.schema(), &["c0", "c1", "c2"], &rows).unwrap();
+    let picked = picked_from(&file, &picker).unwrap();
     assert!(picked.iter().all(|arrays| arrays.len() == 5 && arrays[0].len() == 8192));
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let all = concat_batches(&stored.batch().schema(), &reader.map(Result::unwrap).collect::<Vec<_>>()).unwrap();
@@ -232,7 +239,7 @@ fn what_is_compressed_or_encoded_otherwise_is_not_picked() {
     }
     let unsupported = Schema::new(vec![Field::new("c0", DataType::Time64(TimeUnit::Microsecond), true)]);
     let file = stored.file();
-    assert!(Picker::new(footer(&file).metadata(), &unsupported, &["c0"], &RoaringBitmap::new()).is_none());
+    assert!(Picker::new(Arc::clone(footer(&file).metadata()), &unsupported, &["c0"], &RoaringBitmap::new()).is_none());
 }
 
 /// What an index of pages leaves out is told: no row is missing silently.
@@ -248,8 +255,7 @@ fn an_index_without_its_pages_is_a_damage() {
             column.page_locations.drain(left_out.clone());
         }
         let metadata = ParquetMetaData::clone(footer.metadata()).into_builder().set_offset_index(Some(index)).build();
-        let picker = Picker::new(&metadata, footer.schema(), &["c0", "c1"], &wanted).unwrap();
-        let bytes = picker.ranges().into_iter().map(|range| file.slice(range.start as usize..range.end as usize));
-        assert!(picker.pick(bytes.collect()).is_err(), "without pages {left_out:?}");
+        let picker = Picker::new(Arc::new(metadata), footer.schema(), &["c0", "c1"], &wanted).unwrap();
+        assert!(picked_from(&file, &picker).is_err(), "without pages {left_out:?}");
     }
 }
