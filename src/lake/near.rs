@@ -13,8 +13,9 @@ use std::{
 
 use object_store::{local::LocalFileSystem, path::Path};
 
-/// Buffers that are kept, and how large they may be.
+/// Buffers that are kept, and how large they are.
 const BUFFERS: usize = 8;
+const LEAST_BYTES: usize = 1 << 20;
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// The folder of a lake.
@@ -74,7 +75,8 @@ impl Buffer {
         let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         self.filled = usize::try_from(bytes).map_err(io::Error::other)?;
         if self.bytes.len() < self.filled {
-            self.bytes.resize(self.filled, 0);
+            // What it holds is of no use, and would be copied.
+            self.bytes = vec![0; self.filled.next_power_of_two().max(LEAST_BYTES)];
         }
         let mut rest = &mut self.bytes[..self.filled];
         for range in ranges {

@@ -13,15 +13,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     common::{
-        DFSchema, NullEquality, Result,
-        tree_node::{TreeNode as _, TreeNodeRecursion},
+        DFSchema, NullEquality, Result, TableReference,
+        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
     functions_aggregate::expr_fn::sum,
     logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableScan, Union, Window, lit},
 };
 
 use super::{
-    Image,
+    Image, Tables,
     columns::{Columns, On, as_columns, column, distinct, filtered, numbered, renamed, spread, spread_exprs, union},
     restrict::narrowed,
     sets::KeySets,
@@ -209,4 +209,25 @@ fn partitions(node: &Node, window: &Window, input: &Node, sets: &mut KeySets<'_>
         node.plan.with_new_exprs(node.plan.expressions(), vec![spread(rows, &columns, schema)?])
     };
     Ok([over(then)?, over(now)?])
+}
+
+/// A plan over its tables as they were; none if one is not known.
+pub(super) fn as_it_was(
+    plan: &LogicalPlan,
+    changed: &dyn Fn(&TableReference) -> bool,
+    tables: &dyn Tables,
+) -> Result<Option<LogicalPlan>> {
+    let mut known = true;
+    let then = plan.clone().transform_up(|part| match &part {
+        LogicalPlan::TableScan(scan) if changed(&scan.table_name) => match tables.before(scan)? {
+            Some(then) => Ok(Transformed::yes(renamed(then, part.schema())?)),
+            None => {
+                known = false;
+                Ok(Transformed::no(part))
+            }
+        },
+        _ => Ok(Transformed::no(part)),
+    });
+    let then = then.data()?;
+    Ok(known.then_some(then))
 }

@@ -5,21 +5,19 @@
 //! model's rows, the rows below it that a change affects are computed as they were and as they are, both
 //! are aggregated, and the current rows plus the one and minus the other are the fresh rows.
 //!
-//! Counts, sums of exact numbers and one COUNT(DISTINCT) go this way. Of the latter all rows with a touched
-//! value are computed, so that each side counts it once for each group that has it.
+//! Counts, sums of exact numbers, least and greatest values, and one COUNT(DISTINCT) go this way. Of the latter all
+//! rows with a touched value are computed, so that each side counts it once for each group that has it.
 //!
-//! What the current rows do not tell: how many rows a group has of which none is counted, and how many values
-//! a sum has that comes to be zero. Groups in such a state are computed from all their rows.
+//! What the current rows do not tell: how many rows a group has of which none is counted, how many values
+//! a sum has that comes to be zero, and what comes next when the least value goes. Groups in such a state are
+//! computed from all their rows.
 
 use std::collections::BTreeSet;
 
 use datafusion::{
     arrow::datatypes::DataType,
-    common::{
-        NullEquality, Result, ScalarValue, TableReference,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
-    functions_aggregate::expr_fn::{count, sum},
+    common::{NullEquality, Result, ScalarValue, TableReference},
+    functions_aggregate::expr_fn::{count, max, min, sum},
     logical_expr::{
         Aggregate, BinaryExpr, Expr, ExprSchemable as _, JoinType, LogicalPlan, Operator, Projection, Union, cast,
         expr::AggregateFunction, lit, utils::split_conjunction, when,
@@ -27,9 +25,9 @@ use datafusion::{
 };
 
 use super::{
-    Affected, ByDifference, Matched, Planned, Tables,
-    columns::{On, as_columns, column, filtered, position, renamed, replaced, union},
-    delta::{is_exact, pair},
+    Affected, ByDifference, Matched, Planned,
+    columns::{Columns, On, as_columns, column, filtered, null, only, position, renamed, replaced, union},
+    delta::{as_it_was, is_exact, pair},
     key,
     restrict::{self, FreshRows, reached},
     sets::KeySets,
@@ -92,9 +90,12 @@ impl Sides {
     ) -> Result<Option<Self>> {
         let plan = top.aggregate.input.as_ref();
         let Ok(rows) = Node::root(plan, changed)? else { return Ok(None) };
+        let wanted = |key: &[usize]| only(plan.clone(), &top.reads.iter().chain(key).copied().collect());
         if is_exact(&rows) && top.distinct.is_none() {
+            let plan = wanted(&[])?;
+            let Ok(rows) = Node::root(&plan, changed)? else { return Ok(None) };
             let [before, after] = pair(&rows, sets)?;
-            let affected = vec![Affected::of(&rows, plan.clone())?];
+            let affected = vec![Affected::of(&rows, plan)?];
             let restricted_by = vec![Vec::new(); rows.occurrences.len()];
             return Ok(Some(Self { before, after, told_by: ByDifference::Rows, affected, restricted_by }));
         }
@@ -109,6 +110,9 @@ impl Sides {
         if !reached(&rows, &key).is_superset(&reached_by_groups) {
             return Ok(None);
         }
+        // What the aggregate does not read may change as it likes.
+        let plan = &wanted(&key)?;
+        let Ok(rows) = Node::root(plan, changed)? else { return Ok(None) };
         let Some(then) = as_it_was(plan, changed, sets.tables)? else { return Ok(None) };
         let Ok(then) = Node::root(&then, &|_| true)? else { return Ok(None) };
         let Ok(affected) = super::affected(plan, &rows, &key, changed, sets)? else { return Ok(None) };
@@ -144,9 +148,38 @@ struct Value {
 
 enum Kind {
     /// Of rows, or of some of them: without any the group may be there all the same.
-    Count { of_all: bool },
+    Count {
+        of_all: bool,
+    },
     /// With the values that it adds, if some may be NULL.
-    Sum { values: Option<Expr> },
+    Sum {
+        values: Option<Expr>,
+    },
+    Extreme(Extreme),
+}
+
+/// Which value of a group an aggregate gives.
+#[derive(Debug, Clone, Copy)]
+enum Extreme {
+    Least,
+    Greatest,
+}
+
+impl Extreme {
+    fn of(self, values: Expr) -> Expr {
+        match self {
+            Self::Least => min(values),
+            Self::Greatest => max(values),
+        }
+    }
+
+    /// Whether of one value and another the group's is the one.
+    fn is(self, one: Expr, other: Expr) -> Expr {
+        match self {
+            Self::Least => one.lt_eq(other),
+            Self::Greatest => one.gt_eq(other),
+        }
+    }
 }
 
 /// A model that is one aggregate, some of its columns computed from the aggregate's.
@@ -161,6 +194,8 @@ struct Top<'a> {
     values: Vec<Value>,
     /// The column below that COUNT(DISTINCT) counts.
     distinct: Option<usize>,
+    /// The columns below that it reads.
+    reads: Columns,
 }
 
 impl<'a> Top<'a> {
@@ -215,28 +250,42 @@ impl<'a> Top<'a> {
             values.push(Value { told_by, kind, data_type });
         }
         let (key, groups) = key.into_iter().unzip();
-        Ok(Some(Self { aggregate, outputs, key, groups, values, distinct }))
+        Ok(Some(Self { aggregate, outputs, key, groups, values, distinct, reads: node.inputs[0].used.clone() }))
     }
 
     /// Sums with NULL among what they add have the number of others beside them.
     fn known(&self) -> impl Iterator<Item = &Expr> {
         self.values.iter().filter_map(|value| match &value.kind {
             Kind::Sum { values } => values.as_ref(),
-            Kind::Count { .. } => None,
+            Kind::Count { .. } | Kind::Extreme(_) => None,
         })
     }
 
-    /// The groups whose values differ, with the difference: the groups, the values, the number of rows, and
-    /// that of the known values of sums.
+    /// The values that differences add up to, with their places.
+    fn summed(&self) -> impl Iterator<Item = (usize, &Value)> {
+        self.values.iter().enumerate().filter(|(_, value)| !matches!(value.kind, Kind::Extreme(_)))
+    }
+
+    /// The others.
+    fn extremes(&self) -> impl Iterator<Item = (usize, Extreme)> {
+        self.values.iter().enumerate().filter_map(|(place, value)| match value.kind {
+            Kind::Extreme(extreme) => Some((place, extreme)),
+            Kind::Count { .. } | Kind::Sum { .. } => None,
+        })
+    }
+
+    /// The groups whose values differ, with the difference: the groups, the values that are summed, the number of
+    /// rows, and that of the known values of sums. Then of each extreme, what it is of the rows that went and of those
+    /// that came.
     fn difference(&self, before: LogicalPlan, after: LogicalPlan) -> Result<LogicalPlan> {
-        let width = self.aggregate.group_expr.len();
-        let known = self.known().count();
-        let types: Vec<DataType> = self
-            .values
-            .iter()
-            .map(|value| value.data_type.clone())
-            .chain(std::iter::repeat_n(DataType::Int64, 1 + known))
+        let (width, count_of_values) = (self.aggregate.group_expr.len(), self.values.len());
+        let hidden = 1 + self.known().count();
+        let summed: Vec<(usize, DataType)> = self
+            .summed()
+            .map(|(place, value)| (width + place, value.data_type.clone()))
+            .chain((0..hidden).map(|place| (width + count_of_values + place, DataType::Int64)))
             .collect();
+        let extremes: Vec<(usize, Extreme)> = self.extremes().collect();
         let side = |rows: LogicalPlan, taken: bool| -> Result<LogicalPlan> {
             let rows = renamed(rows, self.aggregate.input.schema())?;
             let hidden = self.known().enumerate();
@@ -245,29 +294,46 @@ impl<'a> Top<'a> {
             let values = values.chain([count(lit(1_i64)).alias("__rows")]).chain(hidden).collect();
             let grouped = Aggregate::try_new(rows.into(), self.aggregate.group_expr.clone(), values)?;
             let schema = &grouped.schema;
-            let groups = (0..width).map(|place| Ok(column(schema, place).alias(format!("u{place}"))));
-            let values = types.iter().enumerate().map(|(place, data_type)| {
-                let value = or_zero(column(schema, width + place), data_type)?;
+            let mut exprs: Vec<Expr> = (0..width).map(|place| column(schema, place)).collect();
+            for (place, data_type) in &summed {
+                let value = or_zero(column(schema, *place), data_type)?;
                 let value = if taken { Expr::Negative(Box::new(value)) } else { value };
-                Ok(cast(value, data_type.clone()).alias(format!("u{}", width + place)))
-            });
-            let exprs = groups.chain(values).collect::<Result<_>>()?;
+                exprs.push(cast(value, data_type.clone()));
+            }
+            for (place, _) in &extremes {
+                let sides = [column(schema, width + place), null(schema, width + place)?];
+                exprs.extend(if taken { sides } else { [sides[1].clone(), sides[0].clone()] });
+            }
+            let exprs = exprs.into_iter().enumerate();
+            let exprs = exprs.map(|(place, expr)| expr.alias(format!("u{place}"))).collect();
             Ok(LogicalPlan::Projection(Projection::try_new(exprs, LogicalPlan::Aggregate(grouped).into())?))
         };
         let sides = vec![side(before, true)?.into(), side(after, false)?.into()];
         let both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
-        let groups = (0..width).map(|place| column(both.schema(), place)).collect();
-        let sums = (width..width + types.len()).map(|place| sum(column(both.schema(), place)));
-        let sums = sums.enumerate().map(|(place, sum)| sum.alias(format!("s{place}"))).collect();
-        let net = LogicalPlan::Aggregate(Aggregate::try_new(both.into(), groups, sums)?);
+        let at = |place: usize| column(both.schema(), place);
+        let sums = (width..width + summed.len()).map(|place| sum(at(place)));
+        let of_sides = extremes.iter().enumerate().flat_map(|(number, (_, extreme))| {
+            let place = width + summed.len() + 2 * number;
+            [extreme.of(at(place)), extreme.of(at(place + 1))]
+        });
+        let values = sums.chain(of_sides).enumerate().map(|(place, value)| value.alias(format!("s{place}"))).collect();
+        let groups = (0..width).map(at).collect();
+        let net = LogicalPlan::Aggregate(Aggregate::try_new(both.clone().into(), groups, values)?);
+        let at = |place: usize| column(net.schema(), place);
         let mut differs = lit(false);
-        let mut exprs: Vec<Expr> = (0..width).map(|place| column(net.schema(), place)).collect();
-        for (place, data_type) in types.iter().enumerate() {
-            let value = cast(column(net.schema(), width + place), data_type.clone());
+        let mut exprs: Vec<Expr> = (0..width).map(at).collect();
+        for (place, (_, data_type)) in summed.iter().enumerate() {
+            let value = cast(at(width + place), data_type.clone());
             differs = differs.or(value.clone().not_eq(zero(data_type)?));
             exprs.push(value.alias(format!("d{place}")));
         }
-        let net = filtered(net, vec![differs])?;
+        for place in (width + summed.len()..net.schema().fields().len()).step_by(2) {
+            let (went, came) = (at(place), at(place + 1));
+            let only = |one: &Expr, other: &Expr| one.clone().is_not_null().and(other.clone().is_null());
+            differs = differs.or(only(&went, &came)).or(only(&came, &went)).or(went.clone().not_eq(came.clone()));
+            exprs.extend([went.alias(format!("d{}", place - width)), came.alias(format!("d{}", place + 1 - width))]);
+        }
+        let net = filtered(net.clone(), vec![differs])?;
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, net.into())?))
     }
 
@@ -306,38 +372,48 @@ impl<'a> Top<'a> {
     /// The groups that differ, with what their values come to, and what is known of them.
     fn sum(&self, difference: LogicalPlan, current: LogicalPlan) -> Result<LogicalPlan> {
         let width = self.aggregate.group_expr.len();
-        let count = self.values.len();
+        let (count, summed) = (self.values.len(), self.summed().count());
         let groups = |plan: &LogicalPlan| (0..width).map(|place| column(plan.schema(), place)).collect::<Vec<_>>();
         let (ours, theirs) = (groups(&difference), groups(&current));
         let by = |place: usize| column(difference.schema(), width + place);
         let has = |place: usize| column(current.schema(), width + place);
-        let rows = by(count);
+        let rows = by(summed);
         let (mut counted, mut none_counted, mut unknown) = (lit(false), lit(false), lit(false));
-        let (mut exprs, mut known) = (ours.clone(), count + 1..);
+        let (mut added, mut known, mut side) = (0, summed + 1, summed + 1 + self.known().count());
+        let mut exprs = ours.clone();
         for (place, Value { kind, data_type, .. }) in self.values.iter().enumerate() {
+            if let Kind::Extreme(extreme) = kind {
+                let (went, came) = (by(side), by(side + 1));
+                side += 2;
+                let reaches = extreme.is(came.clone(), has(place));
+                let goes = went.clone().is_not_null().and(went.eq(has(place)));
+                let lost = goes.and(came.clone().is_null().or(Expr::Not(Box::new(reaches.clone()))));
+                unknown = unknown.or(has(place).is_not_null().and(lost));
+                let comes = has(place).is_null().or(came.clone().is_not_null().and(reaches));
+                let value = when(comes, came).otherwise(has(place))?;
+                counted = counted.or(value.clone().is_not_null());
+                exprs.push(value);
+                continue;
+            }
             let zero = zero(data_type)?;
-            let sum = cast(or_zero(has(place), data_type)? + by(place), data_type.clone());
-            exprs.push(match kind {
-                Kind::Count { of_all } => {
-                    counted = counted.or(sum.clone().gt(zero.clone()));
-                    if *of_all {
-                        none_counted = none_counted.or(sum.clone().lt_eq(zero));
-                    }
-                    sum
-                }
-                Kind::Sum { values: None } => {
-                    counted = counted.or(sum.clone().not_eq(zero));
-                    sum
-                }
-                Kind::Sum { values: Some(_) } => {
-                    let known = known.next().map_or_else(|| lit(0_i64), by);
-                    let had_none = has(place).is_null();
-                    counted = counted.or(sum.clone().not_eq(zero.clone()));
-                    let lost = known.clone().lt(lit(0_i64));
-                    unknown = unknown.or(has(place).is_not_null().and(lost).and(sum.clone().eq(zero)));
-                    let nothing = lit(ScalarValue::try_from(data_type)?);
-                    when(had_none.and(known.eq(lit(0_i64))), nothing).otherwise(sum)?
-                }
+            let sum = cast(or_zero(has(place), data_type)? + by(added), data_type.clone());
+            added += 1;
+            counted = counted.or(match kind {
+                Kind::Count { .. } => sum.clone().gt(zero.clone()),
+                Kind::Sum { .. } | Kind::Extreme(_) => sum.clone().not_eq(zero.clone()),
+            });
+            if matches!(kind, Kind::Count { of_all: true }) {
+                none_counted = none_counted.or(sum.clone().lt_eq(zero.clone()));
+            }
+            exprs.push(if matches!(kind, Kind::Sum { values: Some(_) }) {
+                let known_more = by(known);
+                known += 1;
+                let lost = known_more.clone().lt(lit(0_i64));
+                unknown = unknown.or(has(place).is_not_null().and(lost).and(sum.clone().eq(zero)));
+                let nothing = lit(ScalarValue::try_from(data_type)?);
+                when(has(place).is_null().and(known_more.eq(lit(0_i64))), nothing).otherwise(sum)?
+            } else {
+                sum
             });
         }
         let is = |status: Status| lit(status as i32);
@@ -382,6 +458,8 @@ fn kind(
             _ => None,
         },
         ("sum", false) if scale(data_type).is_some() => Some(Kind::Sum { values: nullable.then(|| value.clone()) }),
+        ("min", _) if is_ordered(data_type) => Some(Kind::Extreme(Extreme::Least)),
+        ("max", _) if is_ordered(data_type) => Some(Kind::Extreme(Extreme::Greatest)),
         _ => None,
     })
 }
@@ -461,31 +539,17 @@ fn scale(data_type: &DataType) -> Option<i8> {
     }
 }
 
+/// Whether the least of values is the one that compares as least. Of floats, -0 and 0 are different values that compare
+/// as equal.
+fn is_ordered(data_type: &DataType) -> bool {
+    let is_text = matches!(data_type, DataType::Utf8View | DataType::Utf8);
+    is_text || scale(data_type).is_some() || matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
+}
+
 fn zero(data_type: &DataType) -> Result<Expr> {
     Ok(lit(ScalarValue::new_zero(data_type)?))
 }
 
 fn or_zero(value: Expr, data_type: &DataType) -> Result<Expr> {
     when(value.clone().is_null(), zero(data_type)?).otherwise(value)
-}
-
-/// A plan over its tables as they were; none if one is not known.
-fn as_it_was(
-    plan: &LogicalPlan,
-    changed: &dyn Fn(&TableReference) -> bool,
-    tables: &dyn Tables,
-) -> Result<Option<LogicalPlan>> {
-    let mut known = true;
-    let then = plan.clone().transform_up(|part| match &part {
-        LogicalPlan::TableScan(scan) if changed(&scan.table_name) => match tables.before(scan)? {
-            Some(then) => Ok(Transformed::yes(renamed(then, part.schema())?)),
-            None => {
-                known = false;
-                Ok(Transformed::no(part))
-            }
-        },
-        _ => Ok(Transformed::no(part)),
-    });
-    let then = then.data()?;
-    Ok(known.then_some(then))
 }

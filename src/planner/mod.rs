@@ -394,10 +394,11 @@ pub fn appearing(
 ) -> PlanResult<Option<Appearing>> {
     let Ok(query) = shape::followed(query.clone())? else { return Ok(None) };
     let Ok(root) = shape::Node::root(&query, changed)? else { return Ok(None) };
+    let Ok(root) = shape::Node::root(&root.slim()?, changed)? else { return Ok(None) };
     let mut sets = sets::KeySets::new(tables);
     let mut found = Vec::new();
     for source in delta::sources(&root) {
-        match appear::rows(&root, source, &mut sets)? {
+        match appear::rows(&root, source, changed, &mut sets)? {
             Some(rows) => found.push(rows),
             None => return Ok(None),
         }

@@ -9,7 +9,10 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, TableScan, Window},
+    logical_expr::{
+        Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, Projection, TableScan, TableScanBuilder, Window,
+        lit,
+    },
     optimizer::{
         Optimizer, OptimizerContext, OptimizerRule, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
         extract_equijoin_predicate::ExtractEquijoinPredicate, push_down_filter::PushDownFilter,
@@ -149,6 +152,33 @@ impl Node {
     /// Another join of the same tables.
     pub(super) fn as_join(&self, plan: LogicalPlan, left: &Self, right: &Self, derived: Vec<bool>) -> Self {
         Self { plan, inputs: vec![left.clone(), right.clone()], derived, ..self.clone() }
+    }
+
+    /// The plan without the columns of tables on which nothing depends. A rule asks for one or two of many, and plans
+    /// take the longer the more columns they pass on.
+    pub(super) fn slim(&self) -> Result<LogicalPlan> {
+        let mut inputs = self.inputs.iter().map(Self::slim).collect::<Result<Vec<_>>>()?;
+        match (&self.plan, inputs.as_slice()) {
+            (LogicalPlan::TableScan(scan), _) => {
+                // Without any column it would not be told how many rows there are.
+                let wanted = self.used.iter().copied().chain(self.used.is_empty().then_some(0));
+                let stored = |place: usize| scan.projection.as_ref().map_or(place, |projection| projection[place]);
+                TableScanBuilder::from(scan.clone())
+                    .with_projection(Some(wanted.map(stored).collect()))
+                    .build()
+                    .map(LogicalPlan::TableScan)
+            }
+            (LogicalPlan::Projection(projection), [_]) => {
+                let mut exprs: Vec<Expr> = self.used.iter().map(|&place| projection.expr[place].clone()).collect();
+                if exprs.is_empty() {
+                    exprs.push(lit(true));
+                }
+                Projection::try_new(exprs, inputs.remove(0).into()).map(LogicalPlan::Projection)
+            }
+            // The columns of its branches go together by their places.
+            (LogicalPlan::Union(_), _) | (_, []) => Ok(self.plan.clone()),
+            (plan, _) => plan.with_new_exprs(plan.expressions(), inputs),
+        }
     }
 
     fn mark_used(&mut self, needed: BTreeSet<usize>) {

@@ -121,7 +121,11 @@ impl Workshop<'_> {
         match self.failures_of_change(candidate, rule, wanted, &inputs).await {
             Ok(rows) => Ok(Some(rows)),
             Err(Failure::Other(error)) => Err(error),
-            Err(Failure::Memory(_) | Failure::Whole(_)) => Ok(None),
+            Err(Failure::Memory(_)) => Ok(None),
+            Err(Failure::Whole(reason)) => {
+                tracing::debug!(rule = rule.name, reason, "all rows are to be looked at");
+                Ok(None)
+            }
         }
     }
 

@@ -119,13 +119,12 @@ pub(super) async fn difference_in_memory(
     let width = schema.fields().len();
     let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    let (mut held, mut found) = (Held::new(converter.empty_rows(0, 0)), Difference::default());
+    let (mut held, mut found) = (Held::default(), Difference::default());
     let mut batches = Vec::new();
     while let Some(batch) = current.try_next().await? {
-        let before = held.rows.size();
-        converter.append(&mut held.rows, &batch.columns()[..width])?;
-        memory.try_grow(held.rows.size() - before + content_bytes(&batch) + batch.num_rows() * Held::EACH)?;
-        held.add();
+        let rows = converter.convert_columns(&batch.columns()[..width])?;
+        memory.try_grow(rows.size() + content_bytes(&batch) + batch.num_rows() * Held::EACH)?;
+        held.add(rows);
         batches.push(batch);
     }
     while let Some(batch) = fresh.try_next().await? {
@@ -157,8 +156,12 @@ pub(super) async fn difference_in_memory(
 }
 
 /// Current rows that have not been met among the fresh ones.
+#[derive(Default)]
 struct Held {
-    rows: Rows,
+    /// By batch, so that none is copied when more come.
+    rows: Vec<Rows>,
+    /// By row, its batch and its place there.
+    places: Vec<(u32, u32)>,
     /// By hash, the last row that has it, and by row the one of the same hash before it.
     last: HashMap<u64, u32, RandomState>,
     before: Vec<Option<u32>>,
@@ -168,20 +171,24 @@ struct Held {
 
 impl Held {
     /// Bytes that a row takes beside itself.
-    const EACH: usize = 32;
-
-    fn new(rows: Rows) -> Self {
-        let (last, before, left) = (HashMap::default(), Vec::new(), Vec::new());
-        Self { rows, last, before, left, hasher: FixedState::default() }
-    }
+    const EACH: usize = 40;
 
     /// Takes in the rows after those that were.
-    fn add(&mut self) {
-        for row in self.left.len()..self.rows.num_rows() {
-            let hash = self.hasher.hash_one(self.rows.row(row).data());
-            self.before.push(self.last.insert(hash, row as u32));
+    fn add(&mut self, rows: Rows) {
+        let batch = self.rows.len() as u32;
+        self.last.reserve(rows.num_rows());
+        for (place, row) in rows.iter().enumerate() {
+            let hash = self.hasher.hash_one(row.data());
+            self.before.push(self.last.insert(hash, self.places.len() as u32));
+            self.places.push((batch, place as u32));
             self.left.push(true);
         }
+        self.rows.push(rows);
+    }
+
+    fn row(&self, number: u32) -> Row<'_> {
+        let (batch, place) = self.places[number as usize];
+        self.rows[batch as usize].row(place as usize)
     }
 
     /// Takes out one row that equals another, if there is one.
@@ -190,7 +197,7 @@ impl Held {
         let (mut at, mut behind) = (self.last.get(&hash).copied(), None);
         while let Some(row) = at {
             let next = self.before[row as usize];
-            if self.rows.row(row as usize) == wanted {
+            if self.row(row) == wanted {
                 self.left[row as usize] = false;
                 match (behind, next) {
                     (Some(behind), _) => self.before[behind as usize] = next,

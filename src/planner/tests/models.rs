@@ -189,7 +189,7 @@ pub(super) fn model() -> impl Strategy<Value = Relation> {
 
 /// A model that is one aggregate of counts and sums.
 pub(super) fn coarse() -> impl Strategy<Value = Relation> {
-    let kept = prop_oneof![Just(0_u8), Just(1), Just(1), Just(3), Just(6), Just(10)];
+    let kept = prop_oneof![Just(0_u8), Just(1), Just(1), Just(2), Just(3), Just(4), Just(6), Just(9), Just(10)];
     let aggregates = prop::collection::vec((kept, any::<u8>()), 1..4);
     (relation(3, 6), prop::collection::vec(any::<u8>(), 1..3), aggregates)
         .prop_map(|(of, by, aggregates)| Relation::Group { of: Box::new(of), by, sets: None, aggregates, having: None })
@@ -212,8 +212,8 @@ pub(super) fn rule() -> impl Strategy<Value = Relation> {
                 .prop_map(|(of, partition, function, argument, order)| {
                     Relation::Window { of, partition, function, argument, order, keep: Keep::All }
                 }),
-            1 => (one(), any::<u8>()).prop_map(|(of, by)| Relation::Group {
-                of, by: vec![by], sets: None, aggregates: Vec::new(), having: Some(1),
+            3 => (one(), prop::collection::vec(any::<u8>(), 1..3)).prop_map(|(of, by)| Relation::Group {
+                of, by, sets: None, aggregates: Vec::new(), having: Some(1),
             }),
         ]
     })

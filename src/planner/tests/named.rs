@@ -275,3 +275,19 @@ fn a_value_is_counted_once_however_many_rows_have_it() {
         [vec![delete(0, 0)], vec![set(0, 0, "g", 2)], vec![insert(1, "1 0 1")], vec![delete(1, 0), delete(1, 1)]];
     assert_eq!(by_difference(sql, tables, &batches), [1, 2, 1, 1]);
 }
+
+#[test]
+fn a_least_value_that_goes_is_followed_by_the_next() {
+    let sql = "select k, min(v) as least, max(v) as greatest from staging.t0 group by k";
+    let tables: [&[&str]; 3] = [&["1 0 3", "1 0 5", "1 0 5", "2 0 4", "3 0 -"], &[], &[]];
+    let batches = [
+        vec![delete(0, 0)],
+        vec![insert(0, "1 0 2")],
+        // One of two that are the greatest.
+        vec![set(0, 0, "v", None)],
+        // The first that is known, and one from another group.
+        vec![set(0, 3, "v", 7), set(0, 2, "k", 3)],
+        vec![delete(0, 3)],
+    ];
+    assert_eq!(by_difference(sql, tables, &batches), [1, 1, 0, 2, 1]);
+}
