@@ -50,8 +50,8 @@ const ROW_GROUP_ROWS: usize = 64 * 1024;
 /// So few that a late row here and there in a file does not make all of it to be read.
 const PAGE_ROWS: usize = 2048;
 const ENCODERS: usize = 2;
-/// Columns with a larger share of different values in a sample have hashes: looking up a value that is in every
-/// hundredth row would take decoding them.
+/// Columns with a larger share of different values in a sample of 4,096 rows have hashes: with fewer, a value is in
+/// about one of four hundred rows, and looking it up comes to reading the column.
 const LOOKED_UP: f64 = 0.1;
 
 /// Where a writer's files go.

@@ -56,15 +56,31 @@ pub(super) fn rows(
 /// The rows that came of a source. Where they are `sought` elsewhere, those that merely look like one that went do not
 /// count, if a part of their columns decides.
 fn came(source: &Node, sought: bool, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
-    let schema = source.plan.schema();
-    if !sought || source.used.len() == schema.fields().len() {
-        let [_, after] = pair(source, sets)?;
+    let [before, after] = pair(source, sets)?;
+    if !sought || source.used.len() == source.plan.schema().fields().len() {
         return Ok(after);
     }
-    let (changed, weight) = Changed::of(source, sets)?.weighted_rows(schema, sets)?;
-    let more = filtered(changed, vec![weight.gt(lit(0_i64))])?;
-    let columns = (0..schema.fields().len()).map(|place| column(more.schema(), place)).collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, more.into())?))
+    alone(source, after, before, sets)
+}
+
+/// The rows of one side of a source's change of which the other side has none that is the same to the query.
+fn alone(source: &Node, these: LogicalPlan, those: LogicalPlan, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
+    if source.used.is_empty() {
+        return Ok(these);
+    }
+    let mut named = |rows: LogicalPlan| {
+        let qualifier = sets.qualifier();
+        let columns = source
+            .used
+            .iter()
+            .map(|&place| column(rows.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("u{place}")));
+        Projection::try_new(columns.collect(), rows.clone().into()).map(LogicalPlan::Projection)
+    };
+    let (ours, theirs) = (named(these)?, named(those)?);
+    let equal = (0..source.used.len()).map(|at| (column(ours.schema(), at), column(theirs.schema(), at))).collect();
+    let on = On { equal, other: Vec::new(), nulls: NullEquality::NullEqualsNull };
+    let alone = sets.add(on.join(ours, theirs, JoinType::LeftAnti)?);
+    spread(sets.read(alone)?, &source.used, source.plan.schema())
 }
 
 fn of_join(
@@ -105,8 +121,8 @@ fn of_join(
             rejoined(partners, rows)
         }
         JoinType::LeftAnti if right.id == source.id => {
-            let (changed, weight) = Changed::of(source, sets)?.weighted_rows(right.plan.schema(), sets)?;
-            let gone = filtered(changed, vec![weight.lt(lit(0_i64))])?;
+            let [before, after] = pair(source, sets)?;
+            let gone = alone(source, before, after, sets)?;
             let bereft = narrowed(left.plan.clone(), &left.used, &gone, &on, sets)?;
             let bereft = on.clone().semi_join(bereft, gone)?;
             let partners = narrowed(right.plan.clone(), &right.used, &bereft, &on.turned(), sets)?;

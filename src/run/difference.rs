@@ -6,18 +6,17 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    hash::BuildHasher as _,
     sync::Arc,
 };
 
 use arrow::{
-    array::{AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch},
-    compute::filter_record_batch,
+    array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array},
+    compute::{filter_record_batch, interleave, take},
     datatypes::{SchemaRef, UInt32Type},
-    row::{Row, RowConverter, Rows, SortField},
+    row::{RowConverter, Rows, SortField},
 };
 use datafusion::{
-    common::{DataFusionError, Result},
+    common::{DataFusionError, Result, hash_utils::create_hashes},
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
@@ -110,35 +109,39 @@ pub(super) async fn difference(
 /// # Errors
 /// Running out of memory, too.
 pub(super) async fn difference_in_memory(
+    fresh: SendableRecordBatchStream,
+    current: SendableRecordBatchStream,
+    schema: &SchemaRef,
+    memory: &MemoryReservation,
+    take: impl AsyncFnMut(Side, RecordBatch) -> error::Result<()>,
+) -> Result<Difference> {
+    by_hash(fresh, current, Held::new(schema, u64::MAX)?, memory, take).await
+}
+
+async fn by_hash(
     mut fresh: SendableRecordBatchStream,
     mut current: SendableRecordBatchStream,
-    schema: &SchemaRef,
+    mut held: Held,
     memory: &MemoryReservation,
     mut take: impl AsyncFnMut(Side, RecordBatch) -> error::Result<()>,
 ) -> Result<Difference> {
-    let width = schema.fields().len();
-    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-    let converter = RowConverter::new(fields.collect())?;
-    let (mut held, mut found) = (Held::default(), Difference::default());
-    let mut batches = Vec::new();
+    let mut found = Difference::default();
     while let Some(batch) = current.try_next().await? {
-        let rows = converter.convert_columns(&batch.columns()[..width])?;
-        memory.try_grow(rows.size() + content_bytes(&batch) + batch.num_rows() * Held::EACH)?;
-        held.add(rows);
-        batches.push(batch);
+        memory.try_grow(content_bytes(&batch) + batch.num_rows() * Held::EACH)?;
+        found.current += batch.num_rows() as u64;
+        held.add(batch)?;
     }
     while let Some(batch) = fresh.try_next().await? {
         found.fresh += batch.num_rows() as u64;
-        let rows = converter.convert_columns(&batch.columns()[..width])?;
-        let came: BooleanArray = rows.iter().map(|row| Some(!held.take(row))).collect();
+        let came = held.take(&batch)?;
         if came.true_count() > 0 {
             found.came += came.true_count() as u64;
             take(Side::Came, filter_record_batch(&batch, &came)?).await.map_err(external)?;
         }
     }
-    let mut left = held.left.iter();
+    let Held { batches, left, width, .. } = held;
+    let mut left = left.iter();
     for batch in batches {
-        found.current += batch.num_rows() as u64;
         let gone: BooleanArray = left.by_ref().take(batch.num_rows()).map(|left| Some(*left)).collect();
         if gone.true_count() == 0 {
             continue;
@@ -155,49 +158,111 @@ pub(super) async fn difference_in_memory(
     Ok(found)
 }
 
-/// Current rows that have not been met among the fresh ones.
-#[derive(Default)]
+/// Current rows that have not been met among the fresh ones. Most rows that are computed differ from all of them, which
+/// their hashes tell; only those with a hash in common are compared.
 struct Held {
-    /// By batch, so that none is copied when more come.
-    rows: Vec<Rows>,
+    batches: Vec<RecordBatch>,
     /// By row, its batch and its place there.
-    places: Vec<(u32, u32)>,
+    places: Vec<(usize, usize)>,
     /// By hash, the last row that has it, and by row the one of the same hash before it.
     last: HashMap<u64, u32, RandomState>,
     before: Vec<Option<u32>>,
     left: Vec<bool>,
+    /// Columns that are compared.
+    width: usize,
+    converter: RowConverter,
     hasher: FixedState,
+    /// The bits of hashes that count.
+    mask: u64,
 }
 
 impl Held {
     /// Bytes that a row takes beside itself.
-    const EACH: usize = 40;
+    const EACH: usize = 48;
 
-    /// Takes in the rows after those that were.
-    fn add(&mut self, rows: Rows) {
-        let batch = self.rows.len() as u32;
-        self.last.reserve(rows.num_rows());
-        for (place, row) in rows.iter().enumerate() {
-            let hash = self.hasher.hash_one(row.data());
+    fn new(schema: &SchemaRef, mask: u64) -> Result<Self> {
+        let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        Ok(Self {
+            batches: Vec::new(),
+            places: Vec::new(),
+            last: HashMap::default(),
+            before: Vec::new(),
+            left: Vec::new(),
+            width: schema.fields().len(),
+            converter: RowConverter::new(fields.collect())?,
+            hasher: FixedState::default(),
+            mask,
+        })
+    }
+
+    fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
+        let mut hashes = vec![0; batch.num_rows()];
+        create_hashes(&batch.columns()[..self.width], &self.hasher, &mut hashes)?;
+        for hash in &mut hashes {
+            *hash &= self.mask;
+        }
+        Ok(hashes)
+    }
+
+    /// Takes in rows after those that were.
+    fn add(&mut self, batch: RecordBatch) -> Result<()> {
+        let number = self.batches.len();
+        for (place, hash) in self.hashes(&batch)?.into_iter().enumerate() {
             self.before.push(self.last.insert(hash, self.places.len() as u32));
-            self.places.push((batch, place as u32));
+            self.places.push((number, place));
             self.left.push(true);
         }
-        self.rows.push(rows);
+        self.batches.push(batch);
+        Ok(())
     }
 
-    fn row(&self, number: u32) -> Row<'_> {
-        let (batch, place) = self.places[number as usize];
-        self.rows[batch as usize].row(place as usize)
+    /// Takes out one row for each of these that equals it: which of these there is none for.
+    fn take(&mut self, rows: &RecordBatch) -> Result<BooleanArray> {
+        let hashes = self.hashes(rows)?;
+        let mut alone = BooleanBufferBuilder::new(hashes.len());
+        alone.append_n(hashes.len(), true);
+        let met = (0..).zip(&hashes).filter(|(_, hash)| self.last.contains_key(hash)).map(|(row, _)| row);
+        let met = UInt32Array::from_iter_values(met);
+        if !met.is_empty() {
+            let ours = rows.columns()[..self.width].iter().map(|column| take(column, &met, None));
+            let ours = self.converter.convert_columns(&ours.collect::<std::result::Result<Vec<_>, _>>()?)?;
+            let (numbers, theirs) = self.rows(met.values().iter().map(|row| hashes[*row as usize]))?;
+            for (row, ours) in std::iter::zip(met.values(), &ours) {
+                let is_it = |number: u32| {
+                    numbers.binary_search(&number).is_ok_and(|place| theirs.row(place).data() == ours.data())
+                };
+                alone.set_bit(*row as usize, !self.take_one(hashes[*row as usize], is_it));
+            }
+        }
+        Ok(BooleanArray::new(alone.finish(), None))
     }
 
-    /// Takes out one row that equals another, if there is one.
-    fn take(&mut self, wanted: Row<'_>) -> bool {
-        let hash = self.hasher.hash_one(wanted.data());
-        let (mut at, mut behind) = (self.last.get(&hash).copied(), None);
+    /// The rows that are there with some hashes, and their numbers, in ascending order.
+    fn rows(&self, hashes: impl Iterator<Item = u64>) -> Result<(Vec<u32>, Rows)> {
+        let mut numbers = Vec::new();
+        for hash in hashes.collect::<HashSet<u64, RandomState>>() {
+            let mut at = self.last.get(&hash).copied();
+            while let Some(number) = at {
+                numbers.push(number);
+                at = self.before[number as usize];
+            }
+        }
+        numbers.sort_unstable();
+        let places: Vec<_> = numbers.iter().map(|number| self.places[*number as usize]).collect();
+        let columns = (0..self.width).map(|column| {
+            let of_batches: Vec<&dyn Array> = self.batches.iter().map(|batch| batch.column(column).as_ref()).collect();
+            interleave(&of_batches, &places)
+        });
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok((numbers, self.converter.convert_columns(&columns)?))
+    }
+
+    /// Takes out one row with a hash that `is_it`, if there is one.
+    fn take_one(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> bool {
+        let (mut at, mut behind) = (self.last.get(&hash).copied(), None::<u32>);
         while let Some(row) = at {
             let next = self.before[row as usize];
-            if self.row(row) == wanted {
+            if is_it(row) {
                 self.left[row as usize] = false;
                 match (behind, next) {
                     (Some(behind), _) => self.before[behind as usize] = next,
@@ -380,7 +445,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use arrow::{
-        array::{ArrayRef, Int64Array, UInt32Array},
+        array::{ArrayRef, Int64Array},
         datatypes::{DataType, Field, Schema},
     };
     use datafusion::{
@@ -434,6 +499,7 @@ mod tests {
             fresh in prop::collection::vec(prop::option::of(0_i64..5), 0..20),
             current in prop::collection::vec(prop::option::of(0_i64..5), 0..20),
             each in 1_usize..5,
+            mask in prop_oneof![Just(u64::MAX), Just(1), Just(0)],
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let (mut came, mut went) = (Vec::new(), Vec::new());
@@ -456,14 +522,14 @@ mod tests {
             let places = |rows: &Displaced| -> Vec<(usize, u32)> {
                 rows.iter().flat_map(|(file, rows)| rows.iter().map(move |row| (*file, row))).collect()
             };
-            // The same in memory, and rows in the order in which they come.
+            // The same in memory, and rows in the order in which they come. Few hashes are those of many rows.
             let (mut also_came, mut also_went) = (Vec::new(), Vec::new());
             let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
             let memory = MemoryConsumer::new("test").register(&pool);
-            let in_memory = runtime.block_on(difference_in_memory(
+            let in_memory = runtime.block_on(by_hash(
                 stream(fresh.clone(), each, false),
                 stream(current.clone(), each + 1, true),
-                &schema(),
+                Held::new(&schema(), mask).unwrap(),
                 &memory,
                 async |side, rows| {
                     let values = if side == Side::Came { &mut also_came } else { &mut also_went };
