@@ -175,8 +175,9 @@ impl Node {
                 }
                 Projection::try_new(exprs, inputs.remove(0).into()).map(LogicalPlan::Projection)
             }
-            // The columns of its branches go together by their places.
-            (LogicalPlan::Union(_), _) | (_, []) => Ok(self.plan.clone()),
+            // The columns of a union's branches go together by their places; a window is followed by the key of its rows,
+            // whether anything reads it or not.
+            (LogicalPlan::Union(_) | LogicalPlan::Window(_), _) | (_, []) => Ok(self.plan.clone()),
             (plan, _) => plan.with_new_exprs(plan.expressions(), inputs),
         }
     }
