@@ -102,7 +102,7 @@ fn of_join(
         let rows =
             if left.id == source.id { Some(came(source, true, sets)?) } else { rows(left, source, changed, sets)? };
         let Some(mut rows) = rows else { return Ok(None) };
-        if join.join_type == JoinType::LeftAnti && right.changed && is_exact(right) {
+        if join.join_type == JoinType::LeftAnti && right.changed && is_exact(right) && !left.used.is_empty() {
             // Most partners came when the rows did, and are at hand.
             let [_, came] = pair(right, sets)?;
             if let Some(alone) = rejoined(rows.clone(), came)? {
