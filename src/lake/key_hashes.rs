@@ -1,8 +1,9 @@
 //! Hashes of a data file's keys, row by row: they tell where a key can be, and no page has to be decoded for it.
 //!
 //! They lie in the file itself, between its last rows and its footer, where no reader of Parquet looks; the
-//! footer's metadata says where. Texts and whole numbers that repeat a few hundred times at most have them: ids do. A hash is of
-//! the value alone (XXH64, its lower half), so that a text hashes alike in every file, and an integer of any width.
+//! footer's metadata says where. Texts and whole numbers that repeat a few hundred times at most have them: ids do. A
+//! hash is of the value alone (XXH64, its lower half), so that a text hashes alike in every file, and an integer of any
+//! width.
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},

@@ -7,7 +7,6 @@ use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     ops::Range,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -38,10 +37,6 @@ impl Near {
         Self { folder, buffers: Mutex::default() }
     }
 
-    fn file(&self, path: &Path) -> io::Result<PathBuf> {
-        self.folder.path_to_filesystem(path).map_err(io::Error::other)
-    }
-
     fn buffer(self: &Arc<Self>) -> Buffer {
         let bytes = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Buffer { bytes: bytes.unwrap_or_default(), filled: 0, of: Arc::clone(self) }
@@ -51,21 +46,17 @@ impl Near {
     pub(super) async fn on<T: Send + 'static>(
         self: &Arc<Self>,
         path: &Path,
-        work: impl FnOnce(&File, &mut Buffer) -> T + Send + 'static,
+        work: impl FnOnce(&File, Buffer) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let (path, mut buffer) = (self.file(path)?, self.buffer());
-        let done = tokio::task::spawn_blocking(move || Ok(work(&File::open(path)?, &mut buffer)));
+        let path = self.folder.path_to_filesystem(path).map_err(io::Error::other)?;
+        let buffer = self.buffer();
+        let done = tokio::task::spawn_blocking(move || work(&File::open(path)?, buffer));
         done.await.map_err(io::Error::other)?
     }
 
     /// Some bytes of a file.
     pub(super) async fn read(self: &Arc<Self>, path: &Path, range: Range<u64>) -> io::Result<Buffer> {
-        let (path, mut buffer) = (self.file(path)?, self.buffer());
-        let done = tokio::task::spawn_blocking(move || {
-            buffer.fill(&File::open(path)?, &[range])?;
-            Ok(buffer)
-        });
-        done.await.map_err(io::Error::other)?
+        self.on(path, |file, mut buffer| buffer.fill(file, &[range]).map(|()| buffer)).await
     }
 }
 
@@ -118,8 +109,8 @@ mod tests {
         assert_eq!(near.buffers.lock().unwrap().len(), 1, "it came back");
         assert_eq!(near.read(&"short".into(), 1..3).await.unwrap().as_ref(), b"bc");
         let pieces =
-            |file: &File, buffer: &mut Buffer| buffer.fill(file, &[0..2, 8..10]).map(|()| buffer.as_ref().to_vec());
-        assert_eq!(near.on(&"long".into(), pieces).await.unwrap().unwrap(), b"0189");
+            near.on(&"long".into(), |file, mut buffer| buffer.fill(file, &[0..2, 8..10]).map(|()| buffer)).await;
+        assert_eq!(pieces.unwrap().as_ref(), b"0189");
         // What is not there is an error, not what a buffer held before.
         let beyond = near.read(&"short".into(), 1..8).await.err().unwrap();
         assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);

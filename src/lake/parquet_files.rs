@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -562,14 +563,14 @@ impl StoredFile {
             self.has(&column.ranges)?;
         }
         if let Some(near) = &self.near {
-            let picked = near.on(&self.path, move |file, buffer| {
+            let picked = near.on(&self.path, move |file, mut buffer| {
                 let each = columns.iter().enumerate().map(|(column, together)| {
-                    buffer.fill(file, &together.pieces).map_err(external)?;
-                    picker.pick(column, &together.parts(&[buffer.as_ref()])?).map_err(external)
+                    buffer.fill(file, &together.pieces)?;
+                    picker.pick(column, &together.parts(&[buffer.as_ref()])?).map_err(io::Error::other)
                 });
                 each.collect()
             });
-            return picked.await.map_err(external)?;
+            return picked.await.map_err(external);
         }
         // All at once: one trip to the store, and not one for each column.
         let pieces: Vec<Range<u64>> = columns.iter().flat_map(|column| &column.pieces).cloned().collect();

@@ -12,7 +12,7 @@
 //! a sum has that comes to be zero, and what comes next when the least value goes. Groups in such a state are
 //! computed from all their rows.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::DataType,
@@ -310,7 +310,8 @@ impl<'a> Top<'a> {
         };
         let sides = vec![side(before, true)?.into(), side(after, false)?.into()];
         let both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
-        let at = |place: usize| column(both.schema(), place);
+        let schema = Arc::clone(both.schema());
+        let at = |place: usize| column(&schema, place);
         let sums = (width..width + summed.len()).map(|place| sum(at(place)));
         let of_sides = extremes.iter().enumerate().flat_map(|(number, (_, extreme))| {
             let place = width + summed.len() + 2 * number;
@@ -318,8 +319,9 @@ impl<'a> Top<'a> {
         });
         let values = sums.chain(of_sides).enumerate().map(|(place, value)| value.alias(format!("s{place}"))).collect();
         let groups = (0..width).map(at).collect();
-        let net = LogicalPlan::Aggregate(Aggregate::try_new(both.clone().into(), groups, values)?);
-        let at = |place: usize| column(net.schema(), place);
+        let net = LogicalPlan::Aggregate(Aggregate::try_new(both.into(), groups, values)?);
+        let schema = Arc::clone(net.schema());
+        let at = |place: usize| column(&schema, place);
         let mut differs = lit(false);
         let mut exprs: Vec<Expr> = (0..width).map(at).collect();
         for (place, (_, data_type)) in summed.iter().enumerate() {
@@ -327,13 +329,13 @@ impl<'a> Top<'a> {
             differs = differs.or(value.clone().not_eq(zero(data_type)?));
             exprs.push(value.alias(format!("d{place}")));
         }
-        for place in (width + summed.len()..net.schema().fields().len()).step_by(2) {
+        for place in (width + summed.len()..schema.fields().len()).step_by(2) {
             let (went, came) = (at(place), at(place + 1));
             let only = |one: &Expr, other: &Expr| one.clone().is_not_null().and(other.clone().is_null());
             differs = differs.or(only(&went, &came)).or(only(&came, &went)).or(went.clone().not_eq(came.clone()));
             exprs.extend([went.alias(format!("d{}", place - width)), came.alias(format!("d{}", place + 1 - width))]);
         }
-        let net = filtered(net.clone(), vec![differs])?;
+        let net = filtered(net, vec![differs])?;
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, net.into())?))
     }
 
@@ -398,10 +400,9 @@ impl<'a> Top<'a> {
             let zero = zero(data_type)?;
             let sum = cast(or_zero(has(place), data_type)? + by(added), data_type.clone());
             added += 1;
-            counted = counted.or(match kind {
-                Kind::Count { .. } => sum.clone().gt(zero.clone()),
-                Kind::Sum { .. } | Kind::Extreme(_) => sum.clone().not_eq(zero.clone()),
-            });
+            let is_count = matches!(kind, Kind::Count { .. });
+            counted =
+                counted.or(if is_count { sum.clone().gt(zero.clone()) } else { sum.clone().not_eq(zero.clone()) });
             if matches!(kind, Kind::Count { of_all: true }) {
                 none_counted = none_counted.or(sum.clone().lt_eq(zero.clone()));
             }

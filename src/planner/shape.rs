@@ -155,7 +155,8 @@ impl Node {
     }
 
     /// The plan without the columns of tables on which nothing depends. A rule asks for one or two of many, and plans
-    /// take the longer the more columns they pass on.
+    /// take the longer the more columns they pass on. The engine's rule for this may take away groups that were asked for
+    /// (`engine/groups.rs`).
     pub(super) fn slim(&self) -> Result<LogicalPlan> {
         let mut inputs = self.inputs.iter().map(Self::slim).collect::<Result<Vec<_>>>()?;
         match (&self.plan, inputs.as_slice()) {
