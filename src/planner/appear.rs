@@ -25,25 +25,37 @@ pub(super) fn rows(
     changed: &dyn Fn(&TableReference) -> bool,
     sets: &mut KeySets<'_>,
 ) -> Result<Option<LogicalPlan>> {
+    rows_of(node, source, false, changed, sets)
+}
+
+/// Where the rows are `sought` elsewhere, those that merely look like one that went are left out.
+fn rows_of(
+    node: &Node,
+    source: &Node,
+    sought: bool,
+    changed: &dyn Fn(&TableReference) -> bool,
+    sets: &mut KeySets<'_>,
+) -> Result<Option<LogicalPlan>> {
     if let Some(rows) = repeated(node, source, changed, sets)? {
         return Ok(Some(rows));
     }
     let holds = |node: &Node| node.occurrences.contains(&source.occurrences.start);
     if node.id == source.id {
-        return came(source, false, sets).map(Some);
+        let [before, after] = pair(source, sets)?;
+        return if sought { alone(source, after, before, sets) } else { Ok(after) }.map(Some);
     }
     match (&node.plan, node.inputs.as_slice()) {
         (
             LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_),
             [input],
         ) => {
-            let Some(rows) = rows(input, source, changed, sets)? else { return Ok(None) };
+            let Some(rows) = rows_of(input, source, sought, changed, sets)? else { return Ok(None) };
             node.plan.with_new_exprs(node.plan.expressions(), vec![rows]).map(Some)
         }
         (LogicalPlan::Union(_), branches) => {
             let mut parts = Vec::new();
             for branch in branches.iter().filter(|branch| holds(branch)) {
-                let Some(rows) = rows(branch, source, changed, sets)? else { return Ok(None) };
+                let Some(rows) = rows_of(branch, source, sought, changed, sets)? else { return Ok(None) };
                 parts.push(rows);
             }
             union(parts, node.plan.schema()).map(Some)
@@ -51,16 +63,6 @@ pub(super) fn rows(
         (LogicalPlan::Join(join), [left, right]) => of_join(node, join, [left, right], source, changed, sets),
         _ => Ok(None),
     }
-}
-
-/// The rows that came of a source. Where they are `sought` elsewhere, those that merely look like one that went do not
-/// count, if a part of their columns decides.
-fn came(source: &Node, sought: bool, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
-    let [before, after] = pair(source, sets)?;
-    if !sought || source.used.len() == source.plan.schema().fields().len() {
-        return Ok(after);
-    }
-    alone(source, after, before, sets)
 }
 
 /// The rows of one side of a source's change of which the other side has none that is the same to the query.
@@ -99,9 +101,7 @@ fn of_join(
         if !matches!(join.join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::LeftAnti) {
             return Ok(None);
         }
-        let rows =
-            if left.id == source.id { Some(came(source, true, sets)?) } else { rows(left, source, changed, sets)? };
-        let Some(mut rows) = rows else { return Ok(None) };
+        let Some(mut rows) = rows_of(left, source, true, changed, sets)? else { return Ok(None) };
         if join.join_type == JoinType::LeftAnti && right.changed && is_exact(right) && !left.used.is_empty() {
             // Most partners came when the rows did, and are at hand.
             let [_, came] = pair(right, sets)?;
@@ -116,7 +116,7 @@ fn of_join(
     }
     match join.join_type {
         JoinType::Inner | JoinType::LeftSemi => {
-            let Some(rows) = rows(right, source, changed, sets)? else { return Ok(None) };
+            let Some(rows) = rows_of(right, source, true, changed, sets)? else { return Ok(None) };
             let partners = narrowed(left.plan.clone(), &left.used, &rows, &on, sets)?;
             rejoined(partners, rows)
         }

@@ -139,7 +139,7 @@ fn hardly_more_is_recomputed_than_changed() {
     }
 }
 
-/// Counts and sums over anything are kept by difference, where that reads no more.
+/// Counts, sums, least and greatest values over anything are kept by difference, where that reads no more.
 #[test]
 fn coarse_aggregates_are_kept_by_difference() {
     let total = Cell::new(Counts::default());

@@ -32,8 +32,7 @@ pub(super) async fn check(
     batches: &[Batch],
 ) -> Result<Found, String> {
     let session = Session::new();
-    let mut database = Database::new(tables);
-    session.register_database(&database);
+    session.register_database(&Database::new(tables));
     let query = query(rule, &[]);
     let known = shown(&session.rows(&session.plan(&query.sql).await?).await?);
     let sql = if known.is_empty() {
@@ -45,17 +44,26 @@ pub(super) async fn check(
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         format!("select * from ({}) as q where cast(q.c{column} as varchar) not in ({known})", query.sql)
     };
+    follow(&sql, tables, batches).await
+}
+
+/// Follows a query that has no row at first, until it has one.
+pub(super) async fn follow(sql: &str, tables: &[Vec<Row>; 3], batches: &[Batch]) -> Result<Found, String> {
+    let session = Session::new();
+    let mut database = Database::new(tables);
     let mut found = Found::default();
     for batch in batches {
         let then = database.clone();
         database.apply(batch);
         session.register_database(&database);
-        let plan = session.plan(&sql).await?;
-        let differences = || {
-            let tables = TABLES.iter().enumerate();
-            tables.map(|(number, name)| ((*name).into(), database.since(&then, number))).collect()
+        let plan = session.plan(sql).await?;
+        let changes = || {
+            let tables = || (0..).zip(TABLES);
+            let differences = tables().map(|(number, name)| (name.into(), database.since(&then, number)));
+            let before = tables().map(|(number, name)| (name.into(), then.rows(number)));
+            InMemory::new(differences.collect()).with_before(before.collect())
         };
-        let tables = InMemory::new(differences());
+        let tables = changes();
         if !reads_changed(&plan, &tables) {
             continue;
         }
@@ -80,7 +88,7 @@ pub(super) async fn check(
         // Whether there is any is told by fewer columns, with key sets of its own.
         let any = LogicalPlanBuilder::from(plan).project([lit(true)]).and_then(|any| any.build());
         let any = any.map_err(|e| e.to_string())?;
-        let tables = InMemory::new(differences());
+        let tables = changes();
         match appearing(&any, &|table| tables.changed(table), &tables).map_err(|e| e.to_string())? {
             None if told => return Err(format!("{sql}\nis told, and not whether it has any row")),
             None => found.not_told += 1,

@@ -291,10 +291,15 @@ impl InMemory {
         Self { differences, then: BTreeMap::new(), keys: Mutex::default() }
     }
 
+    /// With the tables as they were.
+    pub(super) fn with_before(self, then: BTreeMap<String, RecordBatch>) -> Self {
+        Self { then, ..self }
+    }
+
     /// With the tables as they were, and the model's own rows.
     pub(super) fn since(self, mut then: BTreeMap<String, RecordBatch>, current: RecordBatch) -> Self {
         then.insert(String::new(), current);
-        Self { then, ..self }
+        self.with_before(then)
     }
 
     pub(super) fn changed(&self, table: &TableReference) -> bool {

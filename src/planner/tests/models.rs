@@ -187,7 +187,7 @@ pub(super) fn model() -> impl Strategy<Value = Relation> {
     relation(5, 10)
 }
 
-/// A model that is one aggregate of counts and sums.
+/// A model that is one aggregate of counts, sums, least and greatest values.
 pub(super) fn coarse() -> impl Strategy<Value = Relation> {
     let kept = prop_oneof![Just(0_u8), Just(1), Just(1), Just(2), Just(3), Just(4), Just(6), Just(9), Just(10)];
     let aggregates = prop::collection::vec((kept, any::<u8>()), 1..4);

@@ -4,6 +4,7 @@
 //! None of these models may be computed whole.
 
 use super::{
+    appearing,
     cases::{Counts, Outcome, follow_queries},
     data::{Batch, Change, Row},
     of_case,
@@ -290,4 +291,66 @@ fn a_least_value_that_goes_is_followed_by_the_next() {
         vec![delete(0, 3)],
     ];
     assert_eq!(by_difference(sql, tables, &batches), [1, 1, 0, 2, 1]);
+}
+
+/// Follows a query that has no row, and has one by the last batch: the short way is there for every batch, and finds it.
+fn appears(sql: &str, tables: [&[&str]; 3], before: &[Batch], last: Batch) {
+    let tables = tables.map(|rows| rows.iter().map(|text| row(text)).collect());
+    let batches = [before, &[last]].concat();
+    let found = of_case(appearing::follow(sql, &tables, &batches)).unwrap();
+    assert_eq!((found.not_told, found.none, found.some), (0, before.len(), 1), "{sql}");
+}
+
+const REPEATED: &str = "select k, g from staging.t0 group by k, g having count(*) > 1";
+
+#[test]
+fn a_second_row_of_a_key_appears() {
+    let tables: [&[&str]; 3] = [&["1 1 0", "2 1 0", "- 1 0"], &[], &[]];
+    // A row keeps its key; then one leaves its key to another.
+    let before = [vec![set(0, 0, "v", 3)], vec![set(0, 0, "g", 2), set(0, 1, "k", 1)]];
+    appears(REPEATED, tables, &before, vec![insert(0, "1 2 5")]);
+    appears(REPEATED, tables, &before, vec![set(0, 0, "g", 1)]);
+    appears(REPEATED, tables, &before, vec![insert(0, "- 1 0")]);
+}
+
+#[test]
+fn two_new_rows_of_a_key_appear() {
+    let tables: [&[&str]; 3] = [&["1 1 0"], &[], &[]];
+    let before = [vec![insert(0, "2 1 0")]];
+    appears(REPEATED, tables, &before, vec![insert(0, "3 1 0"), insert(0, "3 1 1")]);
+    appears(REPEATED, tables, &before, vec![delete(0, 0), insert(0, "1 1 0"), insert(0, "1 1 1")]);
+}
+
+const ALONE: &str = "select a.n from staging.t0 a where a.k is not null and \
+                     not exists (select 1 from staging.t1 b where b.k = a.k and b.g = a.g)";
+
+#[test]
+fn a_row_without_a_partner_appears() {
+    let tables: [&[&str]; 3] = [&["1 1 0"], &["1 1 0", "1 1 1", "2 1 0"], &[]];
+    // One partner was there, one comes along, and one is not needed.
+    let before = [vec![insert(0, "2 1 0"), insert(0, "3 1 0"), insert(1, "3 1 0")], vec![insert(0, "- 4 0")]];
+    appears(ALONE, tables, &before, vec![insert(0, "4 1 0")]);
+    appears(ALONE, tables, &before, vec![set(0, 0, "g", 2)]);
+    let its_partner_came = [&before[..], &[vec![insert(1, "4 1 0")]]].concat();
+    appears(ALONE, tables, &its_partner_came, vec![insert(0, "4 1 0"), delete(1, 4)]);
+}
+
+#[test]
+fn a_row_whose_last_partner_goes_appears() {
+    let tables: [&[&str]; 3] = [&["1 1 0", "2 1 0"], &["1 1 0", "1 1 1", "2 1 0"], &[]];
+    // One of two goes; then one goes for another.
+    let before = [vec![delete(1, 0)], vec![delete(1, 1), insert(1, "2 1 7")]];
+    appears(ALONE, tables, &before, vec![delete(1, 0)]);
+    appears(ALONE, tables, &before, vec![set(1, 1, "g", 2)]);
+}
+
+#[test]
+fn a_row_that_meets_a_new_partner_appears() {
+    let less = "select a.n from staging.t0 a join staging.t1 b on a.k = b.k where a.v < b.v";
+    let tables: [&[&str]; 3] = [&["1 1 5", "2 1 5"], &["1 1 0"], &[]];
+    let before = [vec![insert(1, "2 0 3"), set(0, 0, "v", 4)], vec![set(1, 1, "g", 3)]];
+    appears(less, tables, &before, vec![set(1, 1, "v", 6)]);
+    appears(less, tables, &before, vec![insert(1, "1 0 8")]);
+    appears(less, tables, &before, vec![set(0, 1, "v", 2)]);
+    appears(less, tables, &before, vec![set(0, 0, "k", 3), insert(1, "3 0 9")]);
 }
