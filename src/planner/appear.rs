@@ -10,7 +10,7 @@ use datafusion::{
 };
 
 use super::{
-    columns::{Columns, On, as_columns, column, filtered, numbered, position, spread, union},
+    columns::{Columns, On, as_columns, column, distinct, filtered, numbered, position, spread, union},
     delta::{Changed, as_it_was, is_exact, pair},
     restrict::narrowed,
     sets::KeySets,
@@ -78,7 +78,8 @@ fn alone(source: &Node, these: LogicalPlan, those: LogicalPlan, sets: &mut KeySe
             .map(|&place| column(rows.schema(), place).alias_qualified(Some(qualifier.as_str()), format!("u{place}")));
         Projection::try_new(columns.collect(), rows.clone().into()).map(LogicalPlan::Projection)
     };
-    let (ours, theirs) = (named(these)?, named(those)?);
+    // Of theirs, one of each: equal rows of both sides would be paired with one another.
+    let (ours, theirs) = (named(these)?, distinct(named(those)?));
     let equal = (0..source.used.len()).map(|at| (column(ours.schema(), at), column(theirs.schema(), at))).collect();
     let on = On { equal, other: Vec::new(), nulls: NullEquality::NullEqualsNull };
     let alone = sets.add(on.join(ours, theirs, JoinType::LeftAnti)?);
