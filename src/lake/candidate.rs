@@ -22,7 +22,8 @@ use super::{
     TableFiles, TableName, TableState,
     delta::{Entry, Protocols, entry_bytes, log_path},
     layout,
-    parquet_files::{content_bytes, read_columns},
+    lookup::rows_of_files,
+    parquet_files::content_bytes,
     snapshot::FORMAT,
     store::refused,
 };
@@ -182,12 +183,10 @@ impl Candidate {
         if known.is_some() || !little || self.kept_bytes.load(Ordering::Relaxed) >= most {
             return Ok(known);
         }
-        let all: Vec<usize> = (0..files.schema.fields().len()).collect();
-        let mut rows = Vec::new();
-        for file in &files.files {
-            let read = read_columns(&self.lake, &Path::default(), file, &files.schema, &all).await?;
-            rows.extend(read.into_iter().map(|read| read.rows));
-        }
+        let all = (0..files.schema.fields().len()).collect();
+        let each = files.files.iter().cloned().enumerate().collect();
+        let rows = rows_of_files(self.lake.clone(), Path::default(), files.schema.clone(), each, None, all);
+        let rows: Vec<RecordBatch> = rows.map_ok(|(_, read)| read.rows).try_collect().await?;
         self.kept_bytes.fetch_add(rows.iter().map(content_bytes).sum(), Ordering::Relaxed);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(first.path.clone(), rows.clone());
         Ok(Some(rows))

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use datafusion::{
-    common::{DataFusionError, TableReference, runtime::SpawnedTask},
+    common::{DataFusionError, TableReference},
     logical_expr::{LogicalPlan, LogicalPlanBuilder, lit},
     prelude::SessionContext,
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     EntityReport, Workshop,
     execute::table_of,
-    following::{Failure, has_rows, not_worked_out},
+    following::{Failure, has_rows, in_a_task, not_worked_out},
 };
 use crate::{
     engine::{self, Purpose},
@@ -167,9 +167,8 @@ impl Workshop<'_> {
         let mut rows = 0;
         for found in found {
             let context = context.clone();
-            // Of its own, so that several rules are looked at at once.
-            let counted = SpawnedTask::spawn(async move { quality::count_rows(&context, found).await });
-            rows += counted.await.map_err(|e| Error::bug("a rule's task stopped").cause(e))?.map_err(failed)?;
+            let counted = in_a_task(async move { quality::count_rows(&context, found).await });
+            rows += counted.await?.map_err(failed)?;
         }
         Ok(rows)
     }

@@ -123,10 +123,8 @@ impl Workshop<'_> {
                 if ran_out_of_memory(&e) { Failure::Memory(e) } else { not_worked_out(&e) }
             };
             let (context, plan, bytes) = (context.clone(), set.plan.clone(), Arc::clone(&bytes));
-            // Of its own, so that several are made at once.
-            let made_now = SpawnedTask::spawn(async move { rows_of(&context, plan, &bytes, most_bytes).await });
-            let made_now = made_now.await.map_err(|e| Error::bug("a key set's task stopped").cause(e))?;
-            let Some(batches) = made_now.map_err(failed)? else {
+            let made_now = in_a_task(async move { rows_of(&context, plan, &bytes, most_bytes).await });
+            let Some(batches) = made_now.await?.map_err(failed)? else {
                 return Err(Failure::Whole("the change is too large to be followed in memory".into()));
             };
             let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -184,6 +182,11 @@ impl Workshop<'_> {
             None => Ok(Arc::new(LakeTable::new(self.lake, root, files).map_err(engine_error)?)),
         }
     }
+}
+
+/// Does something in a task of its own: what a run does at once is one task, and would take turns.
+pub(super) async fn in_a_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    SpawnedTask::spawn(work).await.map_err(|e| Error::bug("a part of a run stopped").cause(e))
 }
 
 /// A plan's rows, whose bytes are added to those that are held; none if these become more than `most`.

@@ -20,7 +20,7 @@ use super::{
     Reason, Workshop,
     difference::{Side, difference, difference_in_memory, sorted},
     execute::table_of,
-    following::{Failure, has_rows, not_worked_out},
+    following::{Failure, has_rows, in_a_task, not_worked_out},
 };
 use crate::{
     engine::{self, JoinPreference, ran_out_of_memory},
@@ -149,7 +149,8 @@ impl Workshop<'_> {
             let read = tables.rows_read();
             return Ok((Followed::Incremental { key, affected_keys, read, computed: 0, gone: 0, came: 0 }, None));
         }
-        let keys = Keys::new(&planned.schema, plan.key.clone(), &affected)?;
+        let (schema, columns) = (Arc::clone(&planned.schema), plan.key.clone());
+        let keys = in_a_task(async move { Keys::new(&schema, columns, &affected) }).await??;
         let run = Comparison { context: &context, plan: plan.fresh, keys: Some(keys) };
         let (found, change) = self.compare(candidate, model, &planned, base, joins, run).await?;
         let (computed, gone, came) = found;
@@ -288,8 +289,10 @@ impl Waiting {
         if self.count == 0 {
             return Ok(());
         }
-        let rows = concat(&planned.schema, &std::mem::take(&mut self.rows))?;
+        let (rows, schema) = (std::mem::take(&mut self.rows), Arc::clone(&planned.schema));
+        let order = planned.order.clone();
         self.count = 0;
-        edit.add(&ordered(&rows, &planned.order)?).await
+        let rows = in_a_task(async move { ordered(&concat(&schema, &rows)?, &order) }).await??;
+        edit.add(&rows).await
     }
 }
