@@ -4,7 +4,10 @@ use super::{
     Relation,
     schema_yml::{Described, TestKind, WrittenTest},
 };
-use crate::{engine::SqlText, quality::Check};
+use crate::{
+    engine::SqlText,
+    quality::{Check, Claim},
+};
 
 /// The checks of one model. A generated query points at the test in the YAML file.
 pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
@@ -22,9 +25,23 @@ pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
             inputs,
             quick: query.quick.map(|sql| SqlText::made(sql, model.document.file.clone(), span.clone())),
             sql: SqlText::made(query.sql, model.document.file.clone(), span),
+            claim: claim(&model.name, test),
         }
     };
     model.tests.iter().map(check).collect()
+}
+
+/// With a filter, less than this is tested.
+fn claim(model: &str, test: &WrittenTest) -> Option<Claim> {
+    let model = model.to_owned();
+    match &test.kind {
+        TestKind::Relationships { column, to, field } => {
+            Some(Claim::Related { model, column: column.clone(), parent: (to.clone(), field.clone()) })
+        }
+        TestKind::Unique { column } => Some(Claim::Unique { model, columns: vec![column.clone()] }),
+        TestKind::UniqueTogether { columns } => Some(Claim::Unique { model, columns: columns.clone() }),
+        TestKind::NotNull { .. } | TestKind::AcceptedValues { .. } => None,
+    }
 }
 
 /// The check's name, its SQL, and the other table it reads.

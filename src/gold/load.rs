@@ -310,6 +310,7 @@ fn singular(
                     inputs,
                     sql: rendered.sql,
                     quick: None,
+                    claim: None,
                 })
             };
             match read() {

@@ -28,6 +28,7 @@
 //! | `maintain` | aggregates by difference |
 //! | `sets` | key sets |
 //! | `appear` | what a change adds to a result, where no keys are needed: for rules that held |
+//! | `origins` | of which columns of tables a query's values are: for relationships that cannot break |
 //! | `render` | plans as SQL in Redshift's dialect |
 //! | `columns` | small plans: columns renamed, filled with NULL, matched with keys |
 
@@ -36,6 +37,7 @@ mod columns;
 mod delta;
 mod key;
 mod maintain;
+mod origins;
 mod relax;
 mod render;
 mod restrict;
@@ -49,6 +51,7 @@ use datafusion::{
     logical_expr::{LogicalPlan, TableScan},
 };
 
+pub use origins::{Origins, origins};
 pub use render::statements;
 pub use sets::KeySet;
 

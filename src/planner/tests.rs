@@ -14,6 +14,7 @@
 //! | `cases` | models followed through batches |
 //! | `lemmas` | what the affected keys rest on |
 //! | `appearing` | queries that gave no row |
+//! | `origins` | what a model's SQL says of its rows |
 //! | `rendered` | plans as SQL text |
 //! | `named` | the cases in which incremental systems go wrong, one by one |
 
@@ -24,6 +25,7 @@ mod database;
 mod lemmas;
 mod models;
 mod named;
+mod origins;
 mod rendered;
 mod sql;
 
@@ -206,6 +208,23 @@ fn new_rows_of_queries_without_any_are_found() {
     println!("{count:?}");
     assert!(count.some >= cases(100) as usize / 10, "hardly any query came to have a row: {count:?}");
     assert!(count.not_told <= count.none + count.some, "{count:?}");
+}
+
+#[test]
+fn values_are_where_they_are_said_to_come_from_and_keys_are_unique() {
+    let count = Cell::new((0, 0));
+    let mut runner = TestRunner::new(config(400));
+    let outcome = runner.run(&(models::model(), data::tables()), |(model, tables)| {
+        let (origins, keys) = of_case(origins::check(&model, &tables))?;
+        let sum = count.get();
+        count.set((sum.0 + origins, sum.1 + keys));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let (origins, keys) = count.get();
+    println!("{origins} origins, {keys} keys");
+    let least = cases(400) as usize;
+    assert!(origins >= 2 * least && keys >= least / 2, "{origins} origins, {keys} keys");
 }
 
 #[test]

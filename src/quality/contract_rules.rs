@@ -43,6 +43,7 @@ fn of_contract(contract: &Contract) -> Vec<Check> {
                 severity: rule.severity,
                 inputs: vec![Relation::Source { schema: STAGING.into(), table: contract.table.clone() }],
                 quick: query.quick.map(made),
+                claim: None,
                 sql: made(query.sql),
             }
         })
@@ -101,6 +102,7 @@ pub fn waiting(contract: &Contract, project: &Project) -> Option<Check> {
         severity: Severity::Warn,
         inputs: vec![source(&contract.table), source(&other.table)],
         quick: None,
+        claim: None,
         sql: SqlText::made(sql, contract.source.clone(), 0..0),
     })
 }

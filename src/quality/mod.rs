@@ -10,7 +10,7 @@ mod contract_rules;
 
 pub(crate) use audit::count_rows;
 pub use audit::{audit, fingerprint};
-pub use check::Check;
+pub use check::{Check, Claim};
 pub use contract_rules::waiting;
 
 use crate::{gold::Models, project::Project};

@@ -14,6 +14,7 @@ use super::{
     EntityReport, Workshop,
     execute::table_of,
     following::{Failure, has_rows, in_a_task, not_worked_out},
+    kept::SaidByModels,
 };
 use crate::{
     engine::{self, Purpose},
@@ -83,9 +84,9 @@ impl Workshop<'_> {
 
     /// Whether a rule that held still does. If there is a failing row among those that the change affects,
     /// or they cannot be told, it may not.
-    pub(super) async fn still_holds(&self, candidate: &Candidate, rule: &Check) -> Result<bool> {
+    pub(super) async fn still_holds(&self, candidate: &Candidate, rule: &Check, said: &SaidByModels) -> Result<bool> {
         let started = Instant::now();
-        let holds = self.new_failures(candidate, rule, Wanted::Any).await? == Some(0);
+        let holds = self.new_failures(candidate, rule, Wanted::Any, said).await? == Some(0);
         let seconds = started.elapsed().as_secs_f64();
         tracing::debug!(rule = rule.name, holds, seconds, "looked for new failures");
         Ok(holds)
@@ -109,6 +110,7 @@ impl Workshop<'_> {
         candidate: &Candidate,
         rule: &Check,
         wanted: Wanted,
+        said: &SaidByModels,
     ) -> Result<Option<u64>> {
         let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
         let mut changed = inputs.iter().filter(|input| candidate.changed(input)).peekable();
@@ -117,6 +119,9 @@ impl Workshop<'_> {
         }
         if changed.any(|input| !has_rows(candidate, input)) {
             return Ok(None);
+        }
+        if self.keeps_itself(candidate, rule, said).await? {
+            return Ok(Some(0));
         }
         match self.failures_of_change(candidate, rule, wanted, &inputs).await {
             Ok(rows) => Ok(Some(rows)),

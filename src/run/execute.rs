@@ -14,6 +14,7 @@ use super::{
     audit::{self, Wanted},
     freshness::judge_freshness,
     in_order::in_order,
+    kept::SaidByModels,
     plan::{EntityPlan, Facts, ModelDefinition, ModelPlan, Situation, plan},
 };
 use crate::{
@@ -277,6 +278,7 @@ impl Workshop<'_> {
                 pieces.push(Piece::Waiting(place, Box::new(rows)));
             }
         }
+        let said = SaidByModels::default();
         let done = in_order(&after, at_once, async |place| match &pieces[place] {
             Piece::Entity(entity) => {
                 self.entity(candidate, entity, totals, progress).await.map(|done| Outcome::Entity(Box::new(done)))
@@ -284,8 +286,10 @@ impl Workshop<'_> {
             Piece::Model(model) => {
                 self.follow_one(candidate, model, progress).await.map(|done| Outcome::Model(Box::new(done)))
             }
-            Piece::Rule(rule) => Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule]).await?)),
-            Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows).await?)),
+            Piece::Rule(rule) => {
+                Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule], &said).await?))
+            }
+            Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows, &said).await?)),
         });
         let mut all = Done::default();
         for outcome in done.await? {
@@ -302,8 +306,8 @@ impl Workshop<'_> {
     }
 
     /// How many rows wait since this change; where that cannot be told, how many wait at all.
-    async fn waiting(&self, candidate: &Candidate, rows: &Check) -> Result<u64> {
-        if let Some(new) = self.new_failures(candidate, rows, Wanted::All).await? {
+    async fn waiting(&self, candidate: &Candidate, rows: &Check, said: &SaidByModels) -> Result<u64> {
+        if let Some(new) = self.new_failures(candidate, rows, Wanted::All, said).await? {
             return Ok(new);
         }
         let context = self.audit_session(candidate, rows.inputs.iter().map(table_of)).await?;

@@ -10,6 +10,7 @@
 //! following change sets and key sets as the planner's plans read them
 //! difference fresh rows against current ones
 //! audit     law 3 always; the contracts' rules and the models' tests
+//! kept      rules that models keep by themselves
 //! freshness how old the newest landing of each entity is
 //! report    what a run says when it is done, and keeps in the ledger
 //! explain   how a model follows, and how its last run went
@@ -30,6 +31,7 @@ mod explain;
 mod following;
 mod freshness;
 mod in_order;
+mod kept;
 mod model;
 mod plan;
 mod rehearse;

@@ -1,10 +1,13 @@
 //! Rules over the tables: one of severity `error` keeps the last snapshot, one of severity `warn` is
 //! reported; a source that has not landed for too long sets the exit code and keeps nothing back.
 
-use std::{path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, path::Path, thread, time::Duration};
+
+use serde_json::Value;
 
 use crate::{
     opening_day::{order, payment},
+    ran::Ran,
     shop::Shop,
 };
 
@@ -65,6 +68,39 @@ fn a_broken_rule_keeps_the_last_snapshot_and_names_its_rows() {
         shop.smelt(["run"]).ok();
     }
     assert_eq!(shop.value("select count(*) from fact_orders"), "2");
+}
+
+/// What no data can break, as the models say it, is not looked for; where the SQL says something else, it is.
+#[test]
+fn a_rule_is_looked_at_where_the_models_do_not_keep_it_by_themselves() {
+    let shop = Shop::open();
+    let kept = || {
+        let mut run = shop.command(["run", "--json"]);
+        let ran = Ran::run(run.env("SMELT_LOG", "smelt::run::kept=debug")).ok();
+        let lines = ran.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["fields"]["rule"].as_str().unwrap().to_owned()).collect::<BTreeSet<String>>()
+    };
+    shop.land("orders-3.jsonl", order("o3", "2025-01-05"));
+    shop.land("payments-3.jsonl", payment("y3", "2025-01-05"));
+    let (customers, payments) =
+        ("relationships_fact_orders_customer_key_dim_customers", "unique_fact_payments_payment_id");
+    let rules = kept();
+    for rule in [customers, payments, "relationships_fact_payments_order_id_fact_orders"] {
+        assert!(rules.contains(rule), "{rule} is not among {rules:?}");
+    }
+    // Orders outside of the calendar are reported, and versions that overlap would be.
+    for rule in ["relationships_fact_orders_order_date_key_dim_date", "unique_fact_orders_order_id"] {
+        assert!(!rules.contains(rule), "{rules:?}");
+    }
+
+    let customer = "SUBSTRING(customers.customer_key, 2, 9) AS customer_key,";
+    shop.edit("models/facts/fact_orders.sql", "customers.customer_key,", customer);
+    let twice = "FROM (SELECT * FROM {{ source('staging', 'payments_cleaned') }} UNION ALL \
+                 SELECT * FROM {{ source('staging', 'payments_cleaned') }}) AS payments";
+    let once = "FROM {{ source('staging', 'payments_cleaned') }} AS payments";
+    shop.edit("models/facts/fact_payments.sql", once, twice);
+    let said = shop.smelt(["run"]).exits(3).stderr;
+    assert!(said.contains(customers) && said.contains(payments), "{said}");
 }
 
 /// Rules are told apart by more than their names: the one that holds does not speak for the other.
