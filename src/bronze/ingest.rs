@@ -12,6 +12,7 @@ use std::{
 };
 
 use chrono::NaiveDate;
+use futures::StreamExt as _;
 use object_store::{ObjectStoreExt, PutPayload, path::Path};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -77,6 +78,9 @@ impl IngestReport {
     }
 }
 
+/// Files that are read through at once.
+const AT_ONCE: usize = 4;
+
 struct Checked {
     source: Source,
     sha256: String,
@@ -97,16 +101,11 @@ pub async fn ingest(
     let mut seen = lake.newest_batch().await?;
     let mut checked = Vec::new();
     let mut errors = Vec::new();
-    for source in sources::find(project, &options.paths, options.entity.as_deref()).await? {
-        let contract = project.contract(&source.entity)?;
-        let mut read = ReadOptions::new(source.format, source.compression);
-        read.csv = contract.csv;
-        let path = source.bytes.path().to_owned();
-        let outcome = tokio::task::spawn_blocking(move || check(&path, &read))
-            .await
-            .map_err(|e| Error::bug("reading an extract stopped").cause(e))?;
+    let found = sources::find(project, &options.paths, options.entity.as_deref()).await?;
+    let mut checks = futures::stream::iter(found).map(|source| check(project, source)).buffered(AT_ONCE);
+    while let Some(outcome) = checks.next().await {
         match outcome {
-            Ok((sha256, bytes, records)) => checked.push(Checked { source, sha256, bytes, records }),
+            Ok(file) => checked.push(file),
             Err(error) => errors.push(error),
         }
     }
@@ -202,8 +201,17 @@ pub async fn ingest(
     Ok(report)
 }
 
+async fn check(project: &Project, source: Source) -> Result<Checked> {
+    let mut options = ReadOptions::new(source.format, source.compression);
+    options.csv = project.contract(&source.entity)?.csv;
+    let path = source.bytes.path().to_owned();
+    let outcome = tokio::task::spawn_blocking(move || examine(&path, &options)).await;
+    let (sha256, bytes, records) = outcome.map_err(|e| Error::bug("reading an extract stopped").cause(e))??;
+    Ok(Checked { source, sha256, bytes, records })
+}
+
 /// A file's hash, size and records.
-fn check(path: &FsPath, options: &ReadOptions) -> Result<(String, u64, u64)> {
+fn examine(path: &FsPath, options: &ReadOptions) -> Result<(String, u64, u64)> {
     let mut file = File::open(path).map_err(|e| error::io("read", path, e))?;
     let (hash, bytes) = hash(&mut file).map_err(|e| error::io("read", path, e))?;
     if bytes == 0 && options.format != Format::Parquet {
