@@ -8,22 +8,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ChangeSet, Coverage, Definitions, EntityTotals, FileEntry, Lake, Lease, Origin, Put, RunId, Snapshot, SnapshotId,
-    TableFiles, TableName, TableState,
+    ChangeFile, ChangeSet, Coverage, Definitions, EntityTotals, FileEntry, Lake, Lease, Origin, Put, RunId, Snapshot,
+    SnapshotId, TableFiles, TableName, TableState,
     delta::{Entry, Protocols, entry_bytes, log_path},
+    kept::Kept,
     layout,
-    lookup::rows_of_files,
-    parquet_files::content_bytes,
     snapshot::FORMAT,
     store::refused,
 };
@@ -61,9 +59,7 @@ pub struct Candidate {
     changes: Mutex<BTreeMap<TableName, Option<Arc<TableChange>>>>,
     /// The base's tables as read so far: log replay is paid once.
     base_files: Mutex<BTreeMap<TableName, TableFiles>>,
-    /// Change sets as read so far, by their first file: many look at them.
-    kept: Mutex<BTreeMap<String, Vec<RecordBatch>>>,
-    kept_bytes: AtomicUsize,
+    kept: Arc<Kept>,
     /// Set before the snapshot is put: from then on it may be published, whatever the store answers.
     put_tried: AtomicBool,
 }
@@ -89,8 +85,7 @@ impl Candidate {
             base,
             changes: Mutex::default(),
             base_files: Mutex::default(),
-            kept: Mutex::default(),
-            kept_bytes: AtomicUsize::new(0),
+            kept: Arc::default(),
             put_tried: AtomicBool::new(false),
         })
     }
@@ -103,8 +98,7 @@ impl Candidate {
             base: None,
             changes: Mutex::default(),
             base_files: Mutex::default(),
-            kept: Mutex::default(),
-            kept_bytes: AtomicUsize::new(0),
+            kept: Arc::default(),
             put_tried: AtomicBool::new(false),
         }
     }
@@ -174,22 +168,18 @@ impl Candidate {
         Ok(Some(files))
     }
 
-    /// The rows of one side of a change set, which are kept; none when all that is kept would be more than `most` bytes.
-    pub(crate) async fn kept_rows(&self, files: &TableFiles, most: usize) -> Result<Option<Vec<RecordBatch>>> {
-        let Some(first) = files.files.first() else { return Ok(Some(Vec::new())) };
-        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&first.path).cloned();
-        // Compressed, they take a fraction of what they take in memory.
-        let little = files.bytes() as usize <= most / 8;
-        if known.is_some() || !little || self.kept_bytes.load(Ordering::Relaxed) >= most {
-            return Ok(known);
-        }
-        let all = (0..files.schema.fields().len()).collect();
-        let each = files.files.iter().cloned().enumerate().collect();
-        let rows = rows_of_files(self.lake.clone(), Path::default(), files.schema.clone(), each, None, all);
-        let rows: Vec<RecordBatch> = rows.map_ok(|(_, read)| read.rows).try_collect().await?;
-        self.kept_bytes.fetch_add(rows.iter().map(content_bytes).sum(), Ordering::Relaxed);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(first.path.clone(), rows.clone());
-        Ok(Some(rows))
+    /// Keeps the rows of change sets while they take no more than so many bytes.
+    pub(crate) fn keeping(self, bytes: usize) -> Self {
+        Self { kept: Arc::new(Kept::new(bytes)), ..self }
+    }
+
+    pub(super) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    /// The rows of one side of a change set, if they are kept.
+    pub(crate) fn kept_rows(&self, files: &[ChangeFile]) -> Option<Vec<RecordBatch>> {
+        self.kept.of(files.iter().map(|file| file.path.as_str()))
     }
 
     /// Bytes of the data files that this candidate adds.

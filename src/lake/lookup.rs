@@ -28,8 +28,8 @@ use roaring::RoaringBitmap;
 
 use super::{
     FileEntry, FileRows, Lake, TableFiles, TableName,
+    file_reader::{Opened, read_columns, read_places},
     key_hashes::{self, Hashes},
-    parquet_files::{Opened, read_columns, read_places},
 };
 use crate::error::{Error, Result};
 

@@ -19,8 +19,11 @@
 //! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `near` | files on this machine, read into memory that is used again |
-//! | `parquet_files` | sorted batches to Parquet files with statistics |
+//! | `file_writer` | sorted batches to Parquet files with statistics |
+//! | `file_reader` | columns of a data file, all of its rows or some |
+//! | `batches` | what is asked of Arrow's batches |
 //! | `candidate` | what a run would publish; publishing it |
+//! | `kept` | the rows of its change sets, in memory |
 //! | `provider` | a table's exact files as a DataFusion table |
 //! | `matching` | of such a table the rows that have keys of a set |
 //! | `aside` | a lake beside a lake, for what is computed and never published |
@@ -28,10 +31,14 @@
 //! | `gc` | what no snapshot, reader or run needs any more |
 
 mod aside;
+mod batches;
 mod candidate;
 mod deletions;
 mod delta;
+mod file_reader;
+mod file_writer;
 mod gc;
+mod kept;
 mod key_hashes;
 pub mod layout;
 mod lease;
@@ -40,7 +47,6 @@ mod lookup;
 mod matching;
 mod names;
 mod near;
-mod parquet_files;
 mod pins;
 mod provider;
 mod rewrite;
@@ -55,17 +61,18 @@ use tokio::sync::RwLock;
 use url::Url;
 
 pub use aside::Aside;
+pub(crate) use batches::{concat, content_bytes};
 pub use candidate::{Candidate, Contents, TableChange};
 pub use deletions::Deletions;
 pub use delta::{FileEntry, TableFiles};
+pub use file_reader::{FileRows, read_columns};
+pub use file_writer::FileWriter;
 pub use gc::Collected;
 pub use lease::{Lease, LeaseOptions};
 pub(crate) use located::LocatedRows;
 pub(crate) use lookup::{Keys, PlacedRows, placed_rows};
 pub(crate) use matching::MatchingRows;
 pub use names::{BatchId, RunId, SnapshotId, TableName, Zone};
-pub use parquet_files::{FileRows, FileWriter, read_columns};
-pub(crate) use parquet_files::{concat, content_bytes};
 pub use pins::Pin;
 pub use provider::LakeTable;
 pub(crate) use rewrite::{Displaced, TableEdit, ordered};
@@ -84,7 +91,7 @@ pub struct Lake {
     pub(crate) url: Url,
     pub(crate) zones: Zones,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) footers: Arc<parquet_files::Footers>,
+    footers: Arc<file_reader::Footers>,
     /// Held by each file that is on its way: what a failed run wrote is deleted once nothing more comes.
     pub(crate) writing: Arc<RwLock<()>>,
     /// Of data files.

@@ -5,7 +5,7 @@
 //! files and files with many deleted rows, is merged as runs go by, a few at a time: each row is
 //! written again a logarithmic number of times. Memory is bounded by the files that one merge takes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::RecordBatch,
@@ -14,8 +14,10 @@ use arrow::{
 use roaring::RoaringBitmap;
 
 use super::{
-    ChangeFile, ChangeSet, FileEntry, FileWriter, Lake, RunId, TableChange, TableFiles, TableName, concat,
-    parquet_files::{FILE_ROWS, Opened, read_columns, read_places},
+    Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Lake, RunId, TableChange, TableFiles, TableName, concat,
+    file_reader::{Opened, read_columns, read_places},
+    file_writer::FILE_ROWS,
+    kept::Kept,
 };
 use crate::error::{Error, Result};
 
@@ -32,6 +34,7 @@ const MERGED: usize = 4;
 pub(crate) struct TableEdit {
     lake: Lake,
     run: RunId,
+    kept: Arc<Kept>,
     table: TableName,
     files: TableFiles,
     /// The columns that the table's rows are ordered by.
@@ -41,9 +44,12 @@ pub(crate) struct TableEdit {
 }
 
 impl TableEdit {
-    pub(crate) fn new(lake: &Lake, run: &RunId, table: &TableName, files: TableFiles, order: Vec<usize>) -> Self {
-        let writer = FileWriter::table(lake, table, run, files.schema.clone());
-        Self { lake: lake.clone(), run: run.clone(), table: table.clone(), files, order, writer, gone: None }
+    pub(crate) fn new(candidate: &Candidate, table: &TableName, files: TableFiles, order: Vec<usize>) -> Self {
+        let (lake, run, kept) = (candidate.lake(), candidate.run(), candidate.kept());
+        let mut writer = FileWriter::table(lake, table, run, files.schema.clone());
+        writer.keep(Some(kept));
+        let (lake, run, kept, table) = (lake.clone(), run.clone(), Arc::clone(kept), table.clone());
+        Self { lake, run, kept, table, files, order, writer, gone: None }
     }
 
     /// Takes rows that come, in the table's order.
@@ -53,7 +59,10 @@ impl TableEdit {
 
     /// Takes rows that go: all of them, or none, and then they are read again in the end.
     pub(crate) async fn take_gone(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.gone.get_or_insert_with(|| before(&self.lake, &self.run, &self.table, &self.files)).write(rows).await
+        let mut gone = self.gone.take().unwrap_or_else(|| self.before());
+        let written = gone.write(rows).await;
+        self.gone = Some(gone);
+        written
     }
 
     /// Deletes what was written: the change turned out to be another.
@@ -67,6 +76,7 @@ impl TableEdit {
     /// The change, when `displaced` rows go; none where nothing goes or comes.
     pub(crate) async fn finish(mut self, displaced: &Displaced, owner: &str) -> Result<Option<TableChange>> {
         self.writer.cut().await?;
+        self.writer.keep(None);
         let came = self.writer.files();
         if came == 0 && displaced.is_empty() {
             return Ok(None);
@@ -111,9 +121,16 @@ impl TableEdit {
         Ok(Some(TableChange { schema: self.files.schema, removed, added, changes, owner }))
     }
 
+    /// A writer of the rows that go.
+    fn before(&self) -> FileWriter {
+        let mut writer = FileWriter::changes(&self.lake, &self.run, &self.table, "before", self.files.schema.clone());
+        writer.keep(Some(&self.kept));
+        writer
+    }
+
     /// The displaced rows, as they were.
     async fn read_gone(&self, displaced: &Displaced) -> Result<FileWriter> {
-        let mut writer = before(&self.lake, &self.run, &self.table, &self.files);
+        let mut writer = self.before();
         let folder = self.lake.table_folder(&self.table);
         let all: Vec<usize> = (0..self.files.schema.fields().len()).collect();
         for (place, rows) in displaced {
@@ -139,10 +156,6 @@ impl TableEdit {
         self.writer.write(&ordered(&concat(&schema, &rows)?, &self.order)?).await?;
         self.writer.cut().await
     }
-}
-
-fn before(lake: &Lake, run: &RunId, table: &TableName, files: &TableFiles) -> FileWriter {
-    FileWriter::changes(lake, run, table, "before", files.schema.clone())
 }
 
 /// The rows by some of their columns.

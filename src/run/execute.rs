@@ -34,6 +34,9 @@ use crate::{
 /// Entities, and models, that are worked on at the same time.
 const AT_ONCE: usize = 2;
 
+/// Rows of change sets are kept while they take no more than one part in so many of the memory.
+const KEPT: usize = 16;
+
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {
     /// Make everything anew from raw.
@@ -168,6 +171,7 @@ impl Workshop<'_> {
             return Ok(());
         }
         let candidate = Candidate::begin(self.lake, lease, facts.snapshot, None).await?;
+        let candidate = candidate.keeping(self.project.settings.memory_limit.0 / KEPT);
         match self.build(lease, &candidate, &plan, options, report, progress).await {
             Ok(snapshot) => {
                 report.snapshot = Some(snapshot.id);
@@ -289,7 +293,7 @@ impl Workshop<'_> {
             Piece::Rule(rule) => {
                 Ok(Outcome::Rule(*rule, self.still_holds(candidate, &work.rules[*rule], &said).await?))
             }
-            Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows, &said).await?)),
+            Piece::Waiting(place, rows) => Ok(Outcome::Waiting(*place, self.waiting(candidate, rows).await?)),
         });
         let mut all = Done::default();
         for outcome in done.await? {
@@ -306,8 +310,8 @@ impl Workshop<'_> {
     }
 
     /// How many rows wait since this change; where that cannot be told, how many wait at all.
-    async fn waiting(&self, candidate: &Candidate, rows: &Check, said: &SaidByModels) -> Result<u64> {
-        if let Some(new) = self.new_failures(candidate, rows, Wanted::All, said).await? {
+    async fn waiting(&self, candidate: &Candidate, rows: &Check) -> Result<u64> {
+        if let Some(new) = self.new_failures(candidate, rows, Wanted::All).await? {
             return Ok(new);
         }
         let context = self.audit_session(candidate, rows.inputs.iter().map(table_of)).await?;

@@ -187,7 +187,7 @@ impl Workshop<'_> {
         let current = LocatedRows::new(self.lake, &table, base, run.keys);
         let current = sorted(run.context, Arc::new(current), by.len()).map_err(failed)?;
         let current = engine::beside(current);
-        let mut edit = TableEdit::new(self.lake, candidate.run(), &table, base.clone(), planned.order.clone());
+        let mut edit = TableEdit::new(candidate, &table, base.clone(), planned.order.clone());
         let mut waiting = Waiting { rows: Vec::new(), count: 0 };
         let take = async |side, rows: RecordBatch| {
             if side == Side::Gone {

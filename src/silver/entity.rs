@@ -282,7 +282,6 @@ impl Step<'_> {
     /// Winners meet the rows that are there.
     async fn meet(&mut self, mut winners: Winners, cleaned: TableFiles) -> Result<(u64, i64)> {
         let lake = self.candidate.lake().clone();
-        let run = self.candidate.run().clone();
         let (rows_schema, identity_schema) = table_schemas(self.contract);
         let there = |files: Option<TableFiles>, schema: &SchemaRef| {
             files.unwrap_or_else(|| TableFiles::empty(Arc::clone(schema)))
@@ -294,7 +293,7 @@ impl Step<'_> {
         };
         let key = self.contract.spec.key.clone();
         let edit = |table: &TableName, files: &TableFiles, order: Vec<usize>| {
-            TableEdit::new(&lake, &run, table, files.clone(), order)
+            TableEdit::new(self.candidate, table, files.clone(), order)
         };
         let mut to_cleaned = edit(&self.tables.cleaned, &cleaned, key.clone());
         let mut to_tombstones = edit(&self.tables.tombstones, &tombstones, (0..key.len()).collect());

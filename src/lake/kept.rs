@@ -1,0 +1,108 @@
+//! Rows of change sets, kept from when a run writes them until it is over: models, rules and the audit all look at them.
+
+use std::{
+    collections::HashMap,
+    iter,
+    sync::{Mutex, PoisonError},
+};
+
+use arrow::{array::RecordBatch, compute::BatchCoalescer, datatypes::SchemaRef, error::ArrowError};
+use object_store::path::Path;
+
+use super::batches::content_bytes;
+
+/// Rows of a batch: what readers of files give, too.
+const BATCH_ROWS: usize = 8192;
+
+/// Rows by the file that has them, while they take no more than so many bytes.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    most: usize,
+    files: Mutex<Files>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    rows: HashMap<Path, Vec<RecordBatch>>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Room for so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, files: Mutex::default() }
+    }
+
+    /// The rows of some files; none if not all of them are kept.
+    pub(super) fn of<'f>(&self, mut files: impl Iterator<Item = &'f str>) -> Option<Vec<RecordBatch>> {
+        let kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.try_fold(Vec::new(), |mut rows, file| {
+            rows.extend_from_slice(kept.rows.get(&Path::from(file))?);
+            Some(rows)
+        })
+    }
+
+    /// Keeps the rows of a file, if there is room for them.
+    pub(super) fn keep(&self, file: &Path, schema: &SchemaRef, rows: &[RecordBatch]) -> Result<(), ArrowError> {
+        let bytes = rows.iter().map(content_bytes).sum::<usize>();
+        {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            if files.bytes + bytes > self.most {
+                return Ok(());
+            }
+            files.bytes += bytes;
+        }
+        let rows = together(schema, rows)?;
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).rows.insert(file.clone(), rows);
+        Ok(())
+    }
+}
+
+/// The rows in batches of one size, with texts that hold little more than they show.
+fn together(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut together = BatchCoalescer::new(SchemaRef::clone(schema), BATCH_ROWS);
+    for rows in rows {
+        together.push_batch(RecordBatch::try_new(SchemaRef::clone(schema), rows.columns().to_vec())?)?;
+    }
+    together.finish_buffered_batch()?;
+    Ok(iter::from_fn(|| together.next_completed_batch()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{Array, ArrayRef, AsArray, Int64Array},
+        compute::concat_batches,
+        datatypes::{DataType, Field, Int64Type, Schema},
+    };
+
+    use super::*;
+
+    fn rows(values: std::ops::Range<i64>) -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+        RecordBatch::try_new(schema, vec![values]).unwrap()
+    }
+
+    #[test]
+    fn files_are_kept_as_long_as_there_is_room() {
+        let table = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
+        let kept = Kept::new(8 * 10_000);
+        kept.keep(&Path::from("a"), &table, &[rows(0..5), rows(5..9_000)]).unwrap();
+        kept.keep(&Path::from("large"), &table, &[rows(0..1_001)]).unwrap();
+        kept.keep(&Path::from("b"), &table, &[rows(9_000..10_000)]).unwrap();
+
+        let both = kept.of(["a", "b"].into_iter()).unwrap();
+        assert!(
+            both.iter().all(|batch| batch.schema() == table && batch.num_rows() <= BATCH_ROWS),
+            "as the table has them"
+        );
+        let values = concat_batches(&table, &both).unwrap();
+        assert!(values.column(0).as_primitive::<Int64Type>().values().iter().copied().eq(0..10_000));
+        assert_eq!(values.column(0).null_count(), 0);
+        assert_eq!(kept.of(["a", "large"].into_iter()), None);
+        assert_eq!(kept.of(std::iter::empty()), Some(Vec::new()));
+    }
+}
