@@ -86,7 +86,14 @@ impl Workshop<'_> {
     /// or they cannot be told, it may not.
     pub(super) async fn still_holds(&self, candidate: &Candidate, rule: &Check, said: &SaidByModels) -> Result<bool> {
         let started = Instant::now();
-        let holds = self.new_failures(candidate, rule, Wanted::Any, said).await? == Some(0);
+        let holds = match reach(candidate, rule) {
+            Reach::Nothing => true,
+            Reach::Whole => false,
+            Reach::Rows => {
+                self.keeps_itself(candidate, rule, said).await?
+                    || self.new_failures(candidate, rule, Wanted::Any).await? == Some(0)
+            }
+        };
         let seconds = started.elapsed().as_secs_f64();
         tracing::debug!(rule = rule.name, holds, seconds, "looked for new failures");
         Ok(holds)
@@ -110,20 +117,13 @@ impl Workshop<'_> {
         candidate: &Candidate,
         rule: &Check,
         wanted: Wanted,
-        said: &SaidByModels,
     ) -> Result<Option<u64>> {
-        let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
-        let mut changed = inputs.iter().filter(|input| candidate.changed(input)).peekable();
-        if changed.peek().is_none() {
-            return Ok(Some(0));
+        match reach(candidate, rule) {
+            Reach::Nothing => return Ok(Some(0)),
+            Reach::Whole => return Ok(None),
+            Reach::Rows => {}
         }
-        if changed.any(|input| !has_rows(candidate, input)) {
-            return Ok(None);
-        }
-        if self.keeps_itself(candidate, rule, said).await? {
-            return Ok(Some(0));
-        }
-        match self.failures_of_change(candidate, rule, wanted, &inputs).await {
+        match self.failures_of_change(candidate, rule, wanted).await {
             Ok(rows) => Ok(Some(rows)),
             Err(Failure::Other(error)) => Err(error),
             Err(Failure::Memory(_)) => Ok(None),
@@ -134,14 +134,9 @@ impl Workshop<'_> {
         }
     }
 
-    async fn failures_of_change(
-        &self,
-        candidate: &Candidate,
-        rule: &Check,
-        wanted: Wanted,
-        inputs: &[TableName],
-    ) -> Result<u64, Failure> {
+    async fn failures_of_change(&self, candidate: &Candidate, rule: &Check, wanted: Wanted) -> Result<u64, Failure> {
         let failed = |e| not_worked_out(&e);
+        let inputs: &Vec<TableName> = &rule.inputs.iter().map(table_of).collect();
         let context = &self.audit_session(candidate, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
         let tables = self.images(candidate, inputs).await?;
@@ -176,6 +171,25 @@ impl Workshop<'_> {
             rows += counted.await?.map_err(failed)?;
         }
         Ok(rows)
+    }
+}
+
+/// What a change does to the tables that a rule reads.
+enum Reach {
+    Nothing,
+    /// Rows of them went and came.
+    Rows,
+    /// One of them was made anew.
+    Whole,
+}
+
+fn reach(candidate: &Candidate, rule: &Check) -> Reach {
+    let inputs = rule.inputs.iter().map(table_of);
+    let changed: Vec<TableName> = inputs.filter(|input| candidate.changed(input)).collect();
+    match changed.iter().all(|input| has_rows(candidate, input)) {
+        _ if changed.is_empty() => Reach::Nothing,
+        true => Reach::Rows,
+        false => Reach::Whole,
     }
 }
 
