@@ -14,7 +14,8 @@
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `groups` | what the engine groups by unasked, taken away |
 //! | `grouped_once` | aggregates in one step, where queries have one thread |
-//! | `sql` | [`plan`]: all of the above in order |
+//! | `sql` | [`plan`]: all of the above in order; running what it gives |
+//! | `plain` | queries that only filter and project rows in memory, without the optimiser |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
 //! | `compact_views` | texts copied together, so that sorts of joined ones keep to their memory |
@@ -32,6 +33,7 @@ mod grouped_once;
 mod groups;
 mod lower;
 mod memory;
+mod plain;
 mod rebatch;
 mod redshift;
 mod session;
@@ -49,7 +51,7 @@ pub(crate) use {
     diagnose::sql_span,
     dialect::{Redshift, canonical},
     redshift::AVERAGE,
-    sql::{TableUse, tables},
+    sql::{TableUse, run, tables},
     stoppable::execute,
     text::{Origin, Piece},
 };

@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::{
-    execution::SessionState,
+    common::DataFusionError,
+    execution::{SendableRecordBatchStream, SessionState},
     logical_expr::{LogicalPlan, Volatility},
+    physical_plan::execute_stream,
     prelude::SessionContext,
     sql::{
         parser::Statement as PlannerStatement,
@@ -21,6 +23,7 @@ use super::{
     dialect::{Redshift, tokens},
     groups::asked_groups,
     lower::{Functions, Known, Lowering},
+    plain,
     redshift::spell_timestamps,
     session::{self, GOLD},
     text::SqlText,
@@ -71,6 +74,23 @@ pub async fn plan(context: &SessionContext, sql: &SqlText, purpose: Purpose) -> 
     let plan = asked_groups(plan).map_err(|e| diagnose::planning(sql, e))?;
     let analysed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
     analysed.and_then(spell_timestamps).map_err(|e| diagnose::planning(sql, e))
+}
+
+/// Runs a plan that [`plan`] gave, or that is made of such: types are explicit, and it is not analysed once more.
+///
+/// # Errors
+/// The engine's own, so that the caller can tell running out of memory from the rest.
+pub(crate) async fn run(
+    context: &SessionContext,
+    plan: LogicalPlan,
+) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let state = context.state();
+    if let Some(rows) = plain::rows(&state, &plan).await? {
+        return Ok(rows);
+    }
+    let plan = state.optimizer().optimize(plan, &state, |_, _| {})?;
+    let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+    execute_stream(physical, state.task_ctx())
 }
 
 /// One SELECT (or EXPLAIN of one) from its text.

@@ -1,11 +1,18 @@
 //! Redshift's semantics, one expression a line, run through the whole engine.
 
+use std::sync::Arc;
+
 use datafusion::{
-    arrow::util::display::{ArrayFormatter, FormatOptions},
+    arrow::{
+        array::{ArrayRef, Int32Array, RecordBatch, StringViewArray},
+        util::display::{ArrayFormatter, FormatOptions},
+    },
+    datasource::MemTable,
     prelude::SessionContext,
 };
+use futures::TryStreamExt as _;
 
-use super::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan};
+use super::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plain, plan, run};
 use crate::error::{Error, SourceFile};
 
 fn session() -> SessionContext {
@@ -26,8 +33,12 @@ fn sql(text: &str) -> SqlText {
 async fn rows(context: &SessionContext, text: &str) -> Result<Vec<Vec<String>>, String> {
     let plan = plan(context, &sql(text), Purpose::Query).await.map_err(|e| describe(&e))?;
     let frame = context.execute_logical_plan(plan).await.map_err(|e| e.to_string())?;
+    Ok(as_texts(&frame.collect().await.map_err(|e| e.to_string())?))
+}
+
+fn as_texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    for batch in frame.collect().await.map_err(|e| e.to_string())? {
+    for batch in batches {
         let options = FormatOptions::new().with_null("NULL");
         let columns: Vec<_> =
             batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
@@ -35,7 +46,7 @@ async fn rows(context: &SessionContext, text: &str) -> Result<Vec<Vec<String>>, 
             found.push(columns.iter().map(|column| column.value(row).to_string()).collect());
         }
     }
-    Ok(found)
+    found
 }
 
 fn describe(error: &Error) -> String {
@@ -64,6 +75,49 @@ async fn expressions_mean_what_redshift_means() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is done without the optimiser is what it would have given.
+#[tokio::test]
+async fn rows_in_memory_are_filtered_and_projected_as_planned_queries_would() {
+    let context = session();
+    let numbers: ArrayRef = Arc::new((0..20_i32).map(|n| (n % 7 > 0).then_some(n)).collect::<Int32Array>());
+    let texts: ArrayRef =
+        Arc::new((0..20).map(|n| (n % 5 > 0).then(|| format!("text {}", n % 3))).collect::<StringViewArray>());
+    let rows_there = RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("t", texts, true)]).unwrap();
+    let there =
+        MemTable::try_new(rows_there.schema(), vec![vec![rows_there.slice(0, 9)], vec![rows_there.slice(9, 11)]]);
+    context.register_table("gold.there", Arc::new(there.unwrap())).unwrap();
+    let queries = [
+        "select * from there",
+        "select * from there where n is null",
+        "select n from there where t not in ('text 1', 'text 2') or t is null",
+        "select t, n + 1, n / 0.5 from (select n, t from there where n > 3) as some where t like '%1' and n < 17",
+        "select 1 from there where false",
+        "select case when n > 5 then upper(t) else 'few' end from there as th where coalesce(n, 8) in (8, 9, 10.0)",
+    ];
+    for query in queries {
+        let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();
+        assert!(plain::rows(&context.state(), &plan).await.unwrap().is_some(), "{query}");
+        let ours: Vec<RecordBatch> = run(&context, plan).await.unwrap().try_collect().await.unwrap();
+        let mut planned = rows(&context, query).await.unwrap();
+        // Several threads give them in any order.
+        planned.sort();
+        let mut ours = as_texts(&ours);
+        ours.sort();
+        assert_eq!(ours, planned, "{query}");
+    }
+    for query in [
+        "select count(*) from there",
+        "select n from there where n > (select min(n) from there)",
+        "select n from there order by n limit 2",
+    ] {
+        let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();
+        assert!(plain::rows(&context.state(), &plan).await.unwrap().is_none(), "{query}");
+    }
+    let failing = plan(&context, &sql("select 1 / (n - n) from there"), Purpose::Query).await.unwrap();
+    let failure = run(&context, failing).await.unwrap().try_collect::<Vec<RecordBatch>>().await;
+    assert!(failure.is_err());
 }
 
 /// DataFusion's function of a name is gone, not hidden: it does not come back in sessions made from others.

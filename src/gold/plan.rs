@@ -99,7 +99,7 @@ pub async fn execute(
         .map(|place| Expr::Column(Column::from(plan.schema().qualified_field(place))).sort(true, true))
         .collect();
     let plan = if by.is_empty() { plan } else { LogicalPlanBuilder::from(plan).sort(by)?.build()? };
-    let stream = engine::beside(context.execute_logical_plan(plan).await?.execute_stream().await?);
+    let stream = engine::beside(engine::run(context, plan).await?);
     let schema = Arc::clone(schema);
     let batches = stream.map({
         let schema = Arc::clone(&schema);

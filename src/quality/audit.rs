@@ -2,14 +2,9 @@
 
 use std::time::Instant;
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::Int64Type,
-    util::pretty::pretty_format_batches,
-};
+use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
 use datafusion::{
-    functions_aggregate::expr_fn::count,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, lit},
     prelude::SessionContext,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -17,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Check;
 use crate::{
-    engine::{Purpose, plan},
+    engine::{self, Purpose, plan},
     engine_error,
     error::Result,
     project::{Severity, hex},
@@ -42,10 +37,10 @@ pub async fn audit(context: &SessionContext, checks: impl IntoIterator<Item = &C
 
 /// How many rows a plan gives.
 pub(crate) async fn count_rows(context: &SessionContext, rows: LogicalPlan) -> datafusion::error::Result<u64> {
-    let counted = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [count(lit(1_i64))])?.build()?;
-    let batches = context.execute_logical_plan(counted).await?.collect().await?;
-    let first = batches.iter().find(|batch| batch.num_rows() > 0);
-    Ok(first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0)) as u64)
+    // Of which no column is asked.
+    let rows = LogicalPlanBuilder::from(rows).project([lit(true).alias("row")])?.build()?;
+    let rows = engine::run(context, rows).await?;
+    rows.try_fold(0, |count, batch| async move { Ok(count + batch.num_rows() as u64) }).await
 }
 
 async fn run(context: &SessionContext, check: &Check) -> Result<Option<CheckResult>> {
@@ -86,7 +81,7 @@ async fn judge(context: &SessionContext, check: &Check) -> Result<Option<CheckRe
 }
 
 async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
-    context.execute_logical_plan(plan).await.map_err(engine_error)?.collect().await.map_err(engine_error)
+    engine::run(context, plan).await.map_err(engine_error)?.try_collect().await.map_err(engine_error)
 }
 
 /// Changes when a rule, its severity or its query does.

@@ -34,7 +34,7 @@ use object_store::path::Path;
 
 use super::{Workshop, in_order::in_order};
 use crate::{
-    engine::{compact, ran_out_of_memory},
+    engine::{self, compact, ran_out_of_memory},
     engine_error,
     error::{Error, Result},
     lake::{
@@ -54,9 +54,6 @@ const FEW: u64 = 1 << 19;
 
 /// Key sets of one model that are made at once, where they do not read each other.
 const AT_ONCE: usize = 2;
-
-/// Change sets are kept while they take no more than one part in so many of the memory.
-const KEPT: usize = 16;
 
 /// Why an attempt gave nothing.
 pub(super) enum Failure {
@@ -145,7 +142,7 @@ impl Workshop<'_> {
             let Some(change) = candidate.change(input) else { continue };
             let ChangeSet::Rows { before, after } = &change.changes else { continue };
             for (image, files) in [(Image::Before, before), (Image::After, after)] {
-                let provider = self.image(candidate, &change.schema, files).await?;
+                let provider = self.image(candidate, &change.schema, files)?;
                 let here = files.iter().map(|file| file.rows).sum::<u64>();
                 rows += here;
                 let most: &mut u64 = changed_rows.entry(input.to_string()).or_default();
@@ -160,13 +157,11 @@ impl Workshop<'_> {
         Ok(RunTables { images, rows, changed_rows, before: before_all, current: None, found, keys })
     }
 
-    /// One side of a change set: many will look at it, so that a small one is read once.
-    async fn image(
-        &self,
-        candidate: &Candidate,
-        schema: &SchemaRef,
-        files: &[ChangeFile],
-    ) -> Result<Arc<dyn TableProvider>> {
+    /// One side of a change set.
+    fn image(&self, candidate: &Candidate, schema: &SchemaRef, files: &[ChangeFile]) -> Result<Arc<dyn TableProvider>> {
+        if let Some(rows) = candidate.kept_rows(files) {
+            return Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows]).map_err(engine_error)?));
+        }
         let entries = files.iter().map(|file| FileEntry {
             path: file.path.clone(),
             bytes: file.bytes,
@@ -175,12 +170,8 @@ impl Workshop<'_> {
             stats: Arc::new(serde_json::Value::Null),
             modified: 0,
         });
-        let root = Path::default();
         let files = TableFiles { files: entries.collect(), ..TableFiles::empty(Arc::clone(schema)) };
-        match candidate.kept_rows(&files, self.project.settings.memory_limit.0 / KEPT).await? {
-            Some(rows) => Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows]).map_err(engine_error)?)),
-            None => Ok(Arc::new(LakeTable::new(self.lake, root, files).map_err(engine_error)?)),
-        }
+        Ok(Arc::new(LakeTable::new(self.lake, Path::default(), files).map_err(engine_error)?))
     }
 }
 
@@ -196,7 +187,7 @@ async fn rows_of(
     held: &AtomicUsize,
     most: usize,
 ) -> PlanResult<Option<Vec<RecordBatch>>> {
-    let mut rows = context.execute_logical_plan(plan).await?.execute_stream().await?;
+    let mut rows = engine::run(context, plan).await?;
     let mut batches = Vec::new();
     while let Some(batch) = rows.try_next().await? {
         let bytes = content_bytes(&batch);

@@ -17,10 +17,11 @@ use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
     prelude::SessionContext,
 };
+use futures::TryStreamExt as _;
 
 use super::data::{Batch, Change, Row};
 use crate::{
-    engine::{JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan},
+    engine::{self, JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan},
     error::SourceFile,
     gold::unique_keys,
     planner::{Image, KeySet, Tables},
@@ -235,8 +236,8 @@ impl Session {
     /// The rows of a plan; columns are called c0, c1, ...
     pub(super) async fn rows(&self, plan: &LogicalPlan) -> Result<RecordBatch, String> {
         let failed = |e: datafusion::error::DataFusionError| format!("{e}\n{}", plan.display_indent());
-        let batches =
-            self.context.execute_logical_plan(plan.clone()).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let batches: Vec<RecordBatch> =
+            engine::run(&self.context, plan.clone()).await.map_err(failed)?.try_collect().await.map_err(failed)?;
         let schema = schema_of(plan.schema(), "c");
         let batches: Vec<RecordBatch> = batches.iter().map(|batch| as_schema(batch, &schema)).collect();
         Ok(concat_batches(&schema, &batches).unwrap())
