@@ -288,12 +288,8 @@ impl<'a> Top<'a> {
         let extremes: Vec<(usize, Extreme)> = self.extremes().collect();
         let side = |rows: LogicalPlan, taken: bool| -> Result<LogicalPlan> {
             let rows = renamed(rows, self.aggregate.input.schema())?;
-            let hidden = self.known().enumerate();
-            let hidden = hidden.map(|(place, expr)| count(expr.clone()).alias(format!("__known_{place}")));
-            let values = self.aggregate.aggr_expr.iter().cloned();
-            let values = values.chain([count(lit(1_i64)).alias("__rows")]).chain(hidden).collect();
-            let grouped = Aggregate::try_new(rows.into(), self.aggregate.group_expr.clone(), values)?;
-            let schema = &grouped.schema;
+            let grouped = self.grouped(rows)?;
+            let schema = grouped.schema();
             let mut exprs: Vec<Expr> = (0..width).map(|place| column(schema, place)).collect();
             for (place, data_type) in &summed {
                 let value = or_zero(column(schema, *place), data_type)?;
@@ -306,7 +302,7 @@ impl<'a> Top<'a> {
             }
             let exprs = exprs.into_iter().enumerate();
             let exprs = exprs.map(|(place, expr)| expr.alias(format!("u{place}"))).collect();
-            Ok(LogicalPlan::Projection(Projection::try_new(exprs, LogicalPlan::Aggregate(grouped).into())?))
+            Ok(LogicalPlan::Projection(Projection::try_new(exprs, grouped.into())?))
         };
         let sides = vec![side(before, true)?.into(), side(after, false)?.into()];
         let both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
@@ -337,6 +333,51 @@ impl<'a> Top<'a> {
         }
         let net = filtered(net, vec![differs])?;
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, net.into())?))
+    }
+
+    /// The groups of one side with their values, the number of their rows, and that of the known values of their sums.
+    fn grouped(&self, rows: LogicalPlan) -> Result<LogicalPlan> {
+        let values = self.aggregate.aggr_expr.iter().map(|value| unaliased(value).clone());
+        let numbers =
+            std::iter::once(&lit(1_i64)).chain(self.known()).map(|counted| count(counted.clone())).collect::<Vec<_>>();
+        let (groups, width) = (self.aggregate.group_expr.iter().cloned(), self.aggregate.group_expr.len());
+        let named = |(place, value): (usize, Expr)| value.alias(format!("__v{place}"));
+        let Some(distinct) = self.distinct else {
+            let values = values.chain(numbers).enumerate().map(named).collect();
+            return Ok(LogicalPlan::Aggregate(Aggregate::try_new(rows.into(), groups.collect(), values)?));
+        };
+        // First by what COUNT(DISTINCT) counts: the engine would hold a set for each group, of 40 kB and more.
+        let is_distinct = |value: &Expr| matches!(value, Expr::AggregateFunction(function) if function.params.distinct && function.func.name() == "count");
+        let all: Vec<Expr> = values.chain(numbers).collect();
+        let counted = column(rows.schema(), distinct).alias("__counted");
+        let of_parts = all.iter().filter(|value| !is_distinct(value)).cloned().enumerate().map(named).collect();
+        let parts = Aggregate::try_new(rows.into(), groups.chain([counted]).collect(), of_parts)?;
+        let parts = LogicalPlan::Aggregate(parts);
+        let mut place = width;
+        let of_groups = all.iter().map(|value| match value {
+            value if is_distinct(value) => count(column(parts.schema(), width)),
+            value => {
+                place += 1;
+                let part = column(parts.schema(), place);
+                match value {
+                    Expr::AggregateFunction(function) if function.func.name() == "min" => min(part),
+                    Expr::AggregateFunction(function) if function.func.name() == "max" => max(part),
+                    _ => sum(part),
+                }
+            }
+        });
+        let of_groups = of_groups.enumerate().map(named).collect();
+        let by = (0..width).map(|group| column(parts.schema(), group)).collect();
+        let grouped = Aggregate::try_new(parts.into(), by, of_groups)?;
+        let schema = Arc::clone(&grouped.schema);
+        let types = self.values.iter().map(|value| value.data_type.clone());
+        let types = types.chain(std::iter::repeat_n(DataType::Int64, all.len() - self.values.len()));
+        // A sum of sums has more digits.
+        let values = types
+            .enumerate()
+            .map(|(place, data_type)| cast(column(&schema, width + place), data_type).alias(format!("__v{place}")));
+        let columns = (0..width).map(|group| column(&schema, group)).chain(values).collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(columns, LogicalPlan::Aggregate(grouped).into())?))
     }
 
     /// The columns of K of rows that begin with the groups.
