@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::{
     cases::reads_changed,
@@ -47,6 +47,26 @@ pub(super) async fn check(
     follow(&sql, tables, batches).await
 }
 
+/// What a batch did, with the tables as they were.
+fn changes(then: &Database, now: &Database) -> InMemory {
+    let tables = || (0..).zip(TABLES);
+    let differences = tables().map(|(number, name)| (name.into(), now.since(then, number)));
+    let before = tables().map(|(number, name)| (name.into(), then.rows(number)));
+    InMemory::new(differences.collect()).with_before(before.collect())
+}
+
+/// The key sets by which new rows of a query are found after a batch.
+pub(super) async fn key_sets(sql: &str, tables: &[Vec<Row>; 3], batch: &Batch) -> Result<Vec<LogicalPlan>, String> {
+    let then = Database::new(tables);
+    let mut database = then.clone();
+    database.apply(batch);
+    let session = Session::new();
+    session.register_database(&database);
+    let (plan, tables) = (session.plan(sql).await?, changes(&then, &database));
+    let way = appearing(&plan, &|table| tables.changed(table), &tables).map_err(|e| e.to_string())?;
+    Ok(way.ok_or("there is no short way")?.key_sets.into_iter().map(|set| set.plan).collect())
+}
+
 /// Follows a query that has no row at first, until it has one.
 pub(super) async fn follow(sql: &str, tables: &[Vec<Row>; 3], batches: &[Batch]) -> Result<Found, String> {
     let session = Session::new();
@@ -57,12 +77,7 @@ pub(super) async fn follow(sql: &str, tables: &[Vec<Row>; 3], batches: &[Batch])
         database.apply(batch);
         session.register_database(&database);
         let plan = session.plan(sql).await?;
-        let changes = || {
-            let tables = || (0..).zip(TABLES);
-            let differences = tables().map(|(number, name)| (name.into(), database.since(&then, number)));
-            let before = tables().map(|(number, name)| (name.into(), then.rows(number)));
-            InMemory::new(differences.collect()).with_before(before.collect())
-        };
+        let changes = || changes(&then, &database);
         let tables = changes();
         if !reads_changed(&plan, &tables) {
             continue;

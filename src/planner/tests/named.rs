@@ -3,6 +3,14 @@
 //!
 //! None of these models may be computed whole.
 
+use datafusion::{
+    common::{
+        JoinType, NullEquality,
+        tree_node::{TreeNode as _, TreeNodeRecursion},
+    },
+    logical_expr::{Join, LogicalPlan},
+};
+
 use super::{
     appearing,
     cases::{Counts, Outcome, follow_queries},
@@ -342,6 +350,34 @@ fn a_row_whose_last_partner_goes_appears() {
     let before = [vec![delete(1, 0)], vec![delete(1, 1), insert(1, "2 1 7")]];
     appears(ALONE, tables, &before, vec![delete(1, 0)]);
     appears(ALONE, tables, &before, vec![set(1, 1, "g", 2)]);
+}
+
+/// Not for what is found, but for what it costs: where a thousand rows of a value came for a thousand that went, each would
+/// be paired with each.
+#[test]
+fn rows_that_went_are_told_apart_before_those_that_came_are_sought_among_them() {
+    let tables: [&[&str]; 3] = [&["1 1 0", "1 1 1"], &["1 1 0", "1 1 1"], &[]];
+    let tables = tables.map(|rows| rows.iter().map(|text| row(text)).collect());
+    let batch = vec![set(0, 0, "g", 2), delete(1, 0)];
+    let sets = of_case(appearing::key_sets(ALONE, &tables, &batch)).unwrap();
+    let mut sought = 0;
+    for set in sets {
+        set.apply(|node| {
+            if let LogicalPlan::Join(Join {
+                join_type: JoinType::LeftAnti,
+                null_equality: NullEquality::NullEqualsNull,
+                right,
+                ..
+            }) = node
+            {
+                assert!(matches!(right.as_ref(), LogicalPlan::Distinct(_)), "{}", set.display_indent());
+                sought += 1;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .unwrap();
+    }
+    assert!(sought > 0);
 }
 
 #[test]
