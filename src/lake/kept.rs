@@ -42,11 +42,15 @@ impl Kept {
         })
     }
 
-    /// Keeps the rows of a file, if there is room for them.
+    /// Keeps the rows of a file, if there is room for them. Those of an attempt that was given up, which had a file of
+    /// this name, are not its rows.
     pub(super) fn keep(&self, file: &Path, schema: &SchemaRef, rows: &[RecordBatch]) -> Result<(), ArrowError> {
         let bytes = rows.iter().map(content_bytes).sum::<usize>();
         {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(others) = files.rows.remove(file) {
+                files.bytes -= others.iter().map(content_bytes).sum::<usize>();
+            }
             if files.bytes + bytes > self.most {
                 return Ok(());
             }
@@ -104,5 +108,11 @@ mod tests {
         assert_eq!(values.column(0).null_count(), 0);
         assert_eq!(kept.of(["a", "large"].into_iter()), None);
         assert_eq!(kept.of(std::iter::empty()), Some(Vec::new()));
+
+        // A file of the same name, after an attempt that was given up.
+        kept.keep(&Path::from("b"), &table, &[rows(0..1_001)]).unwrap();
+        assert_eq!(kept.of(["b"].into_iter()), None, "there is no room for it, and it is not the other");
+        kept.keep(&Path::from("b"), &table, &[rows(0..900)]).unwrap();
+        assert_eq!(kept.of(["b"].into_iter()).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 900);
     }
 }
