@@ -1,7 +1,7 @@
 //! Filters and projections of rows that are in memory, done as they are written.
 //!
 //! Most rules come to that on a run of changes, a few thousand rows each. To optimise and plan such a query takes many times
-//! what it takes to look at its rows.
+//! what it takes to look at its rows. Columns that nobody asks for are computed, too: what is run here asks for few.
 
 use std::{any::Any, sync::Arc};
 
@@ -11,6 +11,7 @@ use datafusion::{
         compute::filter_record_batch,
         datatypes::SchemaRef,
     },
+    catalog::TableProvider,
     common::{Result, cast::as_boolean_array, tree_node::TreeNode as _},
     datasource::{MemTable, source_as_provider},
     execution::{SendableRecordBatchStream, SessionState},
@@ -49,7 +50,7 @@ pub(super) async fn rows(state: &SessionState, plan: &LogicalPlan) -> Result<Opt
     let mut steps = Vec::new();
     let Some(scan) = steps_to(state, plan, &mut steps)? else { return Ok(None) };
     let provider = source_as_provider(&scan.source)?;
-    let Some(table) = (provider.as_ref() as &dyn Any).downcast_ref::<MemTable>() else { return Ok(None) };
+    let Some(table) = in_memory(&provider) else { return Ok(None) };
     let mut batches = Vec::new();
     for partition in &table.batches {
         for batch in partition.read().await.iter() {
@@ -66,29 +67,39 @@ pub(super) async fn rows(state: &SessionState, plan: &LogicalPlan) -> Result<Opt
     Ok(Some(Box::pin(RecordBatchStreamAdapter::new(schema, done))))
 }
 
-/// The steps from a scan of a table to the rows of a plan.
+fn in_memory(provider: &Arc<dyn TableProvider>) -> Option<&MemTable> {
+    (provider.as_ref() as &dyn Any).downcast_ref()
+}
+
+/// The steps from the scan of a table in memory to the rows of a plan.
 fn steps_to<'p>(state: &SessionState, plan: &'p LogicalPlan, steps: &mut Vec<Step>) -> Result<Option<&'p TableScan>> {
     let input = match plan {
         LogicalPlan::TableScan(scan) => {
-            return Ok(Some(scan).filter(|scan| scan.filters.is_empty() && scan.fetch.is_none()));
+            let all = scan.filters.is_empty() && scan.fetch.is_none();
+            let is_plain = all && in_memory(&source_as_provider(&scan.source)?).is_some();
+            return Ok(is_plain.then_some(scan));
         }
         LogicalPlan::SubqueryAlias(alias) => &alias.input,
         LogicalPlan::Filter(filter) => &filter.input,
         LogicalPlan::Projection(projection) => &projection.input,
         _ => return Ok(None),
     };
-    let asks_more = |expr: &Expr| {
-        expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_))))
+    let has_query = |part: &Expr| {
+        use Expr::{Exists, InSubquery, ScalarSubquery, SetComparison};
+        matches!(part, Exists(_) | InSubquery(_) | ScalarSubquery(_) | SetComparison(_))
     };
     for expr in plan.expressions() {
-        if asks_more(&expr)? {
+        if expr.exists(|part| Ok(has_query(part)))? {
             return Ok(None);
         }
     }
     let Some(scan) = steps_to(state, input, steps)? else { return Ok(None) };
     // Literals get their columns' types, and functions that are but spellings of others are written as these.
-    let context = SimplifyContext::builder().with_schema(Arc::clone(input.schema()));
-    let simplifier = ExprSimplifier::new(context.with_config_options(Arc::clone(state.config_options())).build());
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(input.schema()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time);
+    let simplifier = ExprSimplifier::new(context.build());
     let physical = |expr: &Expr| state.create_physical_expr(simplifier.simplify(expr.clone())?, input.schema());
     match plan {
         LogicalPlan::Filter(filter) => steps.push(Step::Filter(physical(&filter.predicate)?)),

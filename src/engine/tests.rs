@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::{
     arrow::{
         array::{ArrayRef, Int32Array, RecordBatch, StringViewArray},
+        datatypes::Schema,
         util::display::{ArrayFormatter, FormatOptions},
     },
     datasource::MemTable,
@@ -94,12 +95,16 @@ async fn rows_in_memory_are_filtered_and_projected_as_planned_queries_would() {
         "select n from there where t not in ('text 1', 'text 2') or t is null",
         "select t, n + 1, n / 0.5 from (select n, t from there where n > 3) as some where t like '%1' and n < 17",
         "select 1 from there where false",
+        "select current_date > date '2020-01-01' from there",
         "select case when n > 5 then upper(t) else 'few' end from there as th where coalesce(n, 8) in (8, 9, 10.0)",
     ];
     for query in queries {
         let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();
         assert!(plain::rows(&context.state(), &plan).await.unwrap().is_some(), "{query}");
+        let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        let expected = types(plan.schema().as_arrow());
         let ours: Vec<RecordBatch> = run(&context, plan).await.unwrap().try_collect().await.unwrap();
+        assert!(ours.iter().all(|batch| types(&batch.schema()) == expected), "{query}");
         let mut planned = rows(&context, query).await.unwrap();
         // Several threads give them in any order.
         planned.sort();
@@ -110,6 +115,7 @@ async fn rows_in_memory_are_filtered_and_projected_as_planned_queries_would() {
     for query in [
         "select count(*) from there",
         "select n from there where n > (select min(n) from there)",
+        "select n from there where n >= all (select n from there where n is not null)",
         "select n from there order by n limit 2",
     ] {
         let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     ChangeFile, ChangeSet, Coverage, Definitions, EntityTotals, FileEntry, Lake, Lease, Origin, Put, RunId, Snapshot,
     SnapshotId, TableFiles, TableName, TableState,
+    change_rows::ChangeRows,
     delta::{Entry, Protocols, entry_bytes, log_path},
-    kept::Kept,
     layout,
     snapshot::FORMAT,
     store::refused,
@@ -59,7 +59,7 @@ pub struct Candidate {
     changes: Mutex<BTreeMap<TableName, Option<Arc<TableChange>>>>,
     /// The base's tables as read so far: log replay is paid once.
     base_files: Mutex<BTreeMap<TableName, TableFiles>>,
-    kept: Arc<Kept>,
+    kept: Arc<ChangeRows>,
     /// Set before the snapshot is put: from then on it may be published, whatever the store answers.
     put_tried: AtomicBool,
 }
@@ -170,10 +170,10 @@ impl Candidate {
 
     /// Keeps the rows of change sets while they take no more than so many bytes.
     pub(crate) fn keeping(self, bytes: usize) -> Self {
-        Self { kept: Arc::new(Kept::new(bytes)), ..self }
+        Self { kept: Arc::new(ChangeRows::new(bytes)), ..self }
     }
 
-    pub(super) fn kept(&self) -> &Arc<Kept> {
+    pub(super) fn kept(&self) -> &Arc<ChangeRows> {
         &self.kept
     }
 

@@ -27,7 +27,7 @@ use parquet::{
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use super::{FileEntry, Lake, RunId, content_bytes, delta::stored_schema, kept::Kept, key_hashes, layout};
+use super::{FileEntry, Lake, RunId, change_rows::ChangeRows, content_bytes, delta::stored_schema, key_hashes, layout};
 use crate::error::{Error, Result};
 
 /// Rows after which a new file is begun: small enough that rewriting one for a late row is cheap.
@@ -62,7 +62,7 @@ pub struct FileWriter {
     rows: usize,
     memory: usize,
     /// Where rows are kept that go to files from now on.
-    keeping: Option<Arc<Kept>>,
+    keeping: Option<Arc<ChangeRows>>,
     encoding: VecDeque<JoinHandle<Result<FileEntry>>>,
     done: Vec<FileEntry>,
 }
@@ -73,7 +73,7 @@ impl FileWriter {
         Self::new(lake, Naming::Table { folder: lake.table_folder(table), run: run.clone() }, schema)
     }
 
-    /// A writer of one side (`before` or `after`) of a table's change set.
+    /// A writer of one side (`before` or `after`) of a table's change set: its files have no statistics.
     pub fn changes(lake: &Lake, run: &RunId, table: &super::TableName, side: &'static str, schema: SchemaRef) -> Self {
         Self::new(lake, Naming::Changes { run: run.clone(), table: table.clone(), side }, schema)
     }
@@ -94,7 +94,7 @@ impl FileWriter {
     }
 
     /// Has rows kept, or no more of them: those of files that are cut from now on.
-    pub(super) fn keep(&mut self, kept: Option<&Arc<Kept>>) {
+    pub(super) fn keep(&mut self, kept: Option<&Arc<ChangeRows>>) {
         self.keeping = kept.cloned();
     }
 
@@ -186,6 +186,9 @@ impl FileWriter {
                 Naming::Changes { .. } => Path::from(file.path.as_str()),
             };
             self.lake.delete(&path).await?;
+            if let Some(kept) = &self.keeping {
+                kept.forget(std::iter::once(path.as_ref()));
+            }
         }
         Ok(())
     }
@@ -200,7 +203,7 @@ impl FileWriter {
     }
 }
 
-/// What is not looked into, change sets, is read whole: it needs no statistics, and is not worth dictionaries.
+/// What is not looked into much, change sets, has no statistics, and is not worth dictionaries.
 fn encode(
     schema: &Schema,
     batches: &[RecordBatch],

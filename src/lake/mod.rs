@@ -19,11 +19,11 @@
 //! | `located` | rows with the places that they can be deleted at |
 //! | `rewrite` | rows that go from a table and rows that come: deletions, new files, compaction |
 //! | `near` | files on this machine, read into memory that is used again |
-//! | `file_writer` | sorted batches to Parquet files with statistics |
+//! | `file_writer` | sorted batches to Parquet files; those of tables with statistics |
 //! | `file_reader` | columns of a data file, all of its rows or some |
 //! | `batches` | what is asked of Arrow's batches |
 //! | `candidate` | what a run would publish; publishing it |
-//! | `kept` | the rows of its change sets, in memory |
+//! | `change_rows` | the rows of its change sets, in memory while there is room |
 //! | `provider` | a table's exact files as a DataFusion table |
 //! | `matching` | of such a table the rows that have keys of a set |
 //! | `aside` | a lake beside a lake, for what is computed and never published |
@@ -33,12 +33,12 @@
 mod aside;
 mod batches;
 mod candidate;
+mod change_rows;
 mod deletions;
 mod delta;
 mod file_reader;
 mod file_writer;
 mod gc;
-mod kept;
 mod key_hashes;
 pub mod layout;
 mod lease;

@@ -14,10 +14,11 @@ use arrow::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Lake, RunId, TableChange, TableFiles, TableName, concat,
+    Candidate, ChangeFile, ChangeSet, FileEntry, FileWriter, Lake, RunId, TableChange, TableFiles, TableName,
+    change_rows::ChangeRows,
+    concat,
     file_reader::{Opened, read_columns, read_places},
     file_writer::FILE_ROWS,
-    kept::Kept,
 };
 use crate::error::{Error, Result};
 
@@ -34,7 +35,7 @@ const MERGED: usize = 4;
 pub(crate) struct TableEdit {
     lake: Lake,
     run: RunId,
-    kept: Arc<Kept>,
+    kept: Arc<ChangeRows>,
     table: TableName,
     files: TableFiles,
     /// The columns that the table's rows are ordered by.
@@ -45,11 +46,18 @@ pub(crate) struct TableEdit {
 
 impl TableEdit {
     pub(crate) fn new(candidate: &Candidate, table: &TableName, files: TableFiles, order: Vec<usize>) -> Self {
-        let (lake, run, kept) = (candidate.lake(), candidate.run(), candidate.kept());
-        let mut writer = FileWriter::table(lake, table, run, files.schema.clone());
-        writer.keep(Some(kept));
-        let (lake, run, kept, table) = (lake.clone(), run.clone(), Arc::clone(kept), table.clone());
-        Self { lake, run, kept, table, files, order, writer, gone: None }
+        let mut writer = FileWriter::table(candidate.lake(), table, candidate.run(), files.schema.clone());
+        writer.keep(Some(candidate.kept()));
+        Self {
+            lake: candidate.lake().clone(),
+            run: candidate.run().clone(),
+            kept: Arc::clone(candidate.kept()),
+            table: table.clone(),
+            files,
+            order,
+            writer,
+            gone: None,
+        }
     }
 
     /// Takes rows that come, in the table's order.
@@ -86,7 +94,7 @@ impl TableEdit {
             None => self.read_gone(displaced).await?,
         };
         let image = |file: FileEntry| ChangeFile { path: file.path, rows: file.rows, bytes: file.bytes };
-        let before = gone.finish().await?.into_iter().map(image).collect();
+        let before: Vec<ChangeFile> = gone.finish().await?.into_iter().map(image).collect();
         let entry = |(place, file): (usize, &FileEntry)| match displaced.get(&place) {
             Some(rows) => file.without(rows),
             None => file.clone(),
@@ -115,7 +123,15 @@ impl TableEdit {
             rows: file.rows,
             bytes: file.bytes,
         };
-        let changes = ChangeSet::Rows { before, after: written[..came].iter().map(image).collect() };
+        let after: Vec<ChangeFile> = written[..came].iter().map(image).collect();
+        // A side is looked at as a whole.
+        for side in [&before, &after] {
+            let files = || side.iter().map(|file| file.path.as_str());
+            if self.kept.of(files()).is_none() {
+                self.kept.forget(files());
+            }
+        }
+        let changes = ChangeSet::Rows { before, after };
         added.extend(written);
         let owner = owner.to_owned();
         Ok(Some(TableChange { schema: self.files.schema, removed, added, changes, owner }))

@@ -347,7 +347,8 @@ impl<'a> Top<'a> {
             return Ok(LogicalPlan::Aggregate(Aggregate::try_new(rows.into(), groups.collect(), values)?));
         };
         // First by what COUNT(DISTINCT) counts: the engine would hold a set for each group, of 40 kB and more.
-        let is_distinct = |value: &Expr| matches!(value, Expr::AggregateFunction(function) if function.params.distinct && function.func.name() == "count");
+        let of_count = |function: &AggregateFunction| function.params.distinct && function.func.name() == "count";
+        let is_distinct = |value: &Expr| matches!(value, Expr::AggregateFunction(function) if of_count(function));
         let all: Vec<Expr> = values.chain(numbers).collect();
         let counted = column(rows.schema(), distinct).alias("__counted");
         let of_parts = all.iter().filter(|value| !is_distinct(value)).cloned().enumerate().map(named).collect();
@@ -373,9 +374,12 @@ impl<'a> Top<'a> {
         let types = self.values.iter().map(|value| value.data_type.clone());
         let types = types.chain(std::iter::repeat_n(DataType::Int64, all.len() - self.values.len()));
         // A sum of sums has more digits.
-        let values = types
-            .enumerate()
-            .map(|(place, data_type)| cast(column(&schema, width + place), data_type).alias(format!("__v{place}")));
+        let values = types.enumerate().map(|(place, data_type)| {
+            let value = column(&schema, width + place);
+            let is_it = *schema.field(width + place).data_type() == data_type;
+            let value = if is_it { value } else { cast(value, data_type) };
+            value.alias(format!("__v{place}"))
+        });
         let columns = (0..width).map(|group| column(&schema, group)).chain(values).collect();
         Ok(LogicalPlan::Projection(Projection::try_new(columns, LogicalPlan::Aggregate(grouped).into())?))
     }

@@ -91,7 +91,7 @@ impl Workshop<'_> {
             Reach::Whole => false,
             Reach::Rows => {
                 self.keeps_itself(candidate, rule, said).await?
-                    || self.new_failures(candidate, rule, Wanted::Any).await? == Some(0)
+                    || self.failures_among_changes(candidate, rule, Wanted::Any).await? == Some(0)
             }
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -119,10 +119,14 @@ impl Workshop<'_> {
         wanted: Wanted,
     ) -> Result<Option<u64>> {
         match reach(candidate, rule) {
-            Reach::Nothing => return Ok(Some(0)),
-            Reach::Whole => return Ok(None),
-            Reach::Rows => {}
+            Reach::Nothing => Ok(Some(0)),
+            Reach::Whole => Ok(None),
+            Reach::Rows => self.failures_among_changes(candidate, rule, wanted).await,
         }
+    }
+
+    /// The same where rows of its tables went and came.
+    async fn failures_among_changes(&self, candidate: &Candidate, rule: &Check, wanted: Wanted) -> Result<Option<u64>> {
         match self.failures_of_change(candidate, rule, wanted).await {
             Ok(rows) => Ok(Some(rows)),
             Err(Failure::Other(error)) => Err(error),
@@ -136,10 +140,10 @@ impl Workshop<'_> {
 
     async fn failures_of_change(&self, candidate: &Candidate, rule: &Check, wanted: Wanted) -> Result<u64, Failure> {
         let failed = |e| not_worked_out(&e);
-        let inputs: &Vec<TableName> = &rule.inputs.iter().map(table_of).collect();
+        let inputs: Vec<TableName> = rule.inputs.iter().map(table_of).collect();
         let context = &self.audit_session(candidate, inputs.iter().cloned()).await?;
         let plan = engine::plan(context, &rule.sql, Purpose::Model).await?;
-        let tables = self.images(candidate, inputs).await?;
+        let tables = self.images(candidate, &inputs).await?;
         let rows = match wanted {
             Wanted::All => plan.clone(),
             Wanted::Any => any_of(plan.clone()).map_err(failed)?,
@@ -151,7 +155,7 @@ impl Workshop<'_> {
             new.rows
         } else {
             // The plan that was given up may have begun key sets of the same numbers.
-            let tables = self.images(candidate, inputs).await?;
+            let tables = self.images(candidate, &inputs).await?;
             let changed = |table: &TableReference| tables.changed(table);
             let plan = match planner::plan(&plan, &[], &changed, &tables).map_err(failed)? {
                 Strategy::Incremental(plan) => plan,
@@ -179,7 +183,7 @@ enum Reach {
     Nothing,
     /// Rows of them went and came.
     Rows,
-    /// One of them was made anew.
+    /// One of them was made anew, or is gone.
     Whole,
 }
 
