@@ -162,6 +162,7 @@ impl Workshop<'_> {
         if let Some(rows) = candidate.kept_rows(files) {
             return Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows]).map_err(engine_error)?));
         }
+        tracing::debug!(file = files.first().map(|file| &file.path), "what changed is read from its files");
         let entries = files.iter().map(|file| FileEntry {
             path: file.path.clone(),
             bytes: file.bytes,

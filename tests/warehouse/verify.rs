@@ -74,6 +74,23 @@ fn outcome<'a>(report: &'a Value, table: &str) -> &'a Value {
     &named(&report["tables"], "table", table)["outcome"]
 }
 
+/// What changed is in memory for those who follow while there is room; else it is read from its files.
+#[test]
+fn with_little_memory_what_changed_is_followed_all_the_same() {
+    let shop = Shop::new();
+    shop.edit("smelt.yml", "memory_limit: 2GiB", "memory_limit: 16MiB");
+    let extracts = Simulation::plain(11, 6_000, 2).write();
+    let mut read_from_files = 0;
+    for batch in extracts.batches() {
+        shop.smelt(["ingest", batch.to_str().unwrap()]).ok();
+        let mut run = shop.command(["run"]);
+        let ran = Ran::run(run.env("SMELT_LOG", "smelt::run::following=debug")).ok();
+        read_from_files += ran.stderr.matches("is read from its files").count();
+    }
+    assert!(read_from_files > 0);
+    shop.is_what_raw_gives();
+}
+
 /// Records that come late, again, broken and deleted, a day at a time; then a rollback.
 #[test]
 fn a_warehouse_is_what_its_raw_files_give() {
