@@ -7,10 +7,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use arrow::{array::RecordBatch, compute::BatchCoalescer, datatypes::SchemaRef, error::ArrowError};
+use arrow::{array::RecordBatch, compute::BatchCoalescer, datatypes::SchemaRef};
+use datafusion::common::Result;
 use object_store::path::Path;
 
-use super::batches::content_bytes;
+use super::content_bytes;
+use crate::engine::compact;
 
 /// Rows of a batch: what readers of files give, too.
 const BATCH_ROWS: usize = 8192;
@@ -61,7 +63,7 @@ impl ChangeRows {
 
     /// Keeps the rows of a file, if there is room for them. Those of an attempt that was given up, which had a file of
     /// this name, are not its rows.
-    pub(super) fn keep(&self, file: &Path, schema: &SchemaRef, rows: &[RecordBatch]) -> Result<(), ArrowError> {
+    pub(super) fn keep(&self, file: &Path, schema: &SchemaRef, rows: &[RecordBatch]) -> Result<()> {
         let bytes = rows.iter().map(content_bytes).sum::<usize>();
         {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +80,7 @@ impl ChangeRows {
 }
 
 /// The rows in batches of one size, with texts that hold little more than they show.
-fn together(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+fn together(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let mut together = BatchCoalescer::new(SchemaRef::clone(schema), BATCH_ROWS);
     for rows in rows {
         let rows = RecordBatch::try_new(SchemaRef::clone(schema), rows.columns().to_vec())?;
@@ -88,7 +90,8 @@ fn together(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>
         }
     }
     together.finish_buffered_batch()?;
-    Ok(iter::from_fn(|| together.next_completed_batch()).collect())
+    // It makes room for more than comes.
+    iter::from_fn(|| together.next_completed_batch()).map(|rows| compact(&rows)).collect()
 }
 
 #[cfg(test)]
