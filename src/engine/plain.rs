@@ -1,6 +1,6 @@
 //! Filters and projections of rows that are in memory, done as they are written.
 //!
-//! Most rules come to that on a run of changes, a few thousand rows each. To optimise and plan such a query takes many times
+//! Half of the rules come to that on a run of changes, a few thousand rows each. To optimise and plan such a query takes many times
 //! what it takes to look at its rows. Columns that nobody asks for are computed, too: what is run here asks for few.
 
 use std::{any::Any, sync::Arc};
