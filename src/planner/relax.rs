@@ -91,9 +91,10 @@ struct Relax<'a, 't> {
     /// None where a plan is wanted with all rows that are or were.
     source: Option<Source>,
     sets: &'a mut KeySets<'t>,
-    /// Sides of joins that were made, by their operator, and pairs, by that of the changed side.
-    sides: BTreeMap<usize, LogicalPlan>,
-    pairs: BTreeMap<usize, LogicalPlan>,
+    /// Sides of joins that were made, by their operator and the columns they have, and pairs, by the
+    /// operator of the changed side and the columns of the other.
+    sides: BTreeMap<(usize, Columns), LogicalPlan>,
+    pairs: BTreeMap<(usize, Columns), LogicalPlan>,
 }
 
 impl Relax<'_, '_> {
@@ -273,7 +274,8 @@ impl Relax<'_, '_> {
 
     /// The rows of a side, with the columns that are needed. Those that hold the change are few, and kept.
     fn side(&mut self, side: &Side<'_>) -> Result<LogicalPlan> {
-        if let Some(made) = self.sides.get(&side.node.id) {
+        let place = (side.node.id, side.below.clone());
+        if let Some(made) = self.sides.get(&place) {
             return Ok(made.clone());
         }
         let plan = self.node(side.node, &side.below)?;
@@ -281,7 +283,7 @@ impl Relax<'_, '_> {
             return Ok(plan);
         }
         let plan = if self.changed(side.node).is_some() { plan } else { self.kept(plan, &side.below)? };
-        self.sides.insert(side.node.id, plan.clone());
+        self.sides.insert(place, plan.clone());
         Ok(plan)
     }
 
@@ -298,13 +300,14 @@ impl Relax<'_, '_> {
 
     /// The rows of a side that can have a partner in the other one, which holds the change.
     fn beside(&mut self, this: &Side<'_>, changed: &Side<'_>, on: &On) -> Result<LogicalPlan> {
-        if let Some(made) = self.sides.get(&this.node.id) {
+        let place = (this.node.id, this.below.clone());
+        if let Some(made) = self.sides.get(&place) {
             return Ok(made.clone());
         }
         let rows = self.node(this.node, &this.below)?;
         let few = self.side(changed)?;
         let rows = narrowed(rows, &this.below, &few, on, self.sets)?;
-        self.sides.insert(this.node.id, rows.clone());
+        self.sides.insert(place, rows.clone());
         Ok(rows)
     }
 
@@ -390,7 +393,8 @@ impl Relax<'_, '_> {
             return Ok(None);
         };
         let changed = changed.clone();
-        if let Some(made) = self.pairs.get(&other.node.id) {
+        let place = (other.node.id, this.below.clone());
+        if let Some(made) = self.pairs.get(&place) {
             return Ok(Some(made.clone()));
         }
         let rows = self.beside(this, other, &on.on)?;
@@ -404,7 +408,7 @@ impl Relax<'_, '_> {
         let found = self.sets.add(filtered(net, vec![differs])?);
         let both = this.node.plan.schema().join(other.node.plan.schema())?;
         let pairs = spread(self.sets.read(found)?, &places, &both)?;
-        self.pairs.insert(other.node.id, pairs.clone());
+        self.pairs.insert(place, pairs.clone());
         Ok(Some(pairs))
     }
 

@@ -145,6 +145,18 @@ fn a_full_join_is_followed_from_both_sides() {
     assert_eq!(changed(&counts), [2, 2, 1], "all columns are the key");
 }
 
+/// By the keys of one side alone, this side is looked at twice: for its own keys, and for the rows of the other
+/// that lose their partner, which takes more of its columns.
+#[test]
+fn a_full_join_by_the_keys_of_one_side_finds_who_loses_a_partner_there() {
+    let sql = "select a.k, a.w, b.n, b.v from \
+               (select g.k, t.g as w from (select k, count(*) as c from staging.t0 group by k) g \
+               join staging.t1 t on g.k = t.k) a full join staging.t2 b on a.w = b.k";
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0"], &["1 5 0", "2 6 0"], &["5 0 7", "6 0 8"]];
+    let counts = follow(&[sql], tables, &[vec![delete(0, 0)], vec![insert(0, "1 0 0")]]);
+    assert_eq!(changed(&counts), [2, 2]);
+}
+
 #[test]
 fn a_count_over_no_rows_is_still_a_row() {
     let sql = "select a.n, a.v, t.rows from staging.t0 a cross join (select count(*) as rows from staging.t1) t";
