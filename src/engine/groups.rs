@@ -9,15 +9,13 @@
 //! optimised, columns that a belief is about get another name where they are grouped by, which ends it
 //! ([`AskedGroupsStay`]).
 
-use std::sync::Arc;
-
 use datafusion::{
     common::{
         Column, Result,
         tree_node::{Transformed, TransformedResult, TreeNode as _, TreeNodeRecursion},
     },
     logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection, builder::add_group_by_exprs_from_dependencies},
-    optimizer::{Optimizer, OptimizerConfig, OptimizerRule},
+    optimizer::{OptimizerConfig, OptimizerRule},
 };
 
 /// The plan with the groups that were asked for, and those that are read.
@@ -88,22 +86,9 @@ fn asked(aggregate: &Aggregate) -> Result<usize> {
     Ok(groups.len())
 }
 
-/// The engine's own rules, with groups that stay.
-pub(super) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
-    for rule in Optimizer::new().rules {
-        // Subqueries are aggregates once they are joins, and joins of what is unique may be left out.
-        if rules.is_empty() || rule.name() == "extract_equijoin_predicate" {
-            rules.push(Arc::new(AskedGroupsStay));
-        }
-        rules.push(rule);
-    }
-    rules
-}
-
 /// An optimiser's rule that leaves no aggregate of which the engine could believe too much.
 #[derive(Debug)]
-struct AskedGroupsStay;
+pub(super) struct AskedGroupsStay;
 
 impl OptimizerRule for AskedGroupsStay {
     fn name(&self) -> &'static str {

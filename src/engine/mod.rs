@@ -13,6 +13,7 @@
 //! | `column_names` | what columns of questions are called that have no AS |
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `groups` | what the engine groups by unasked, taken away |
+//! | `last_branch` | unions of which one branch is left, by whole names |
 //! | `grouped_once` | aggregates in one step, where queries have one thread |
 //! | `sql` | [`plan`]: all of the above in order; running what it gives |
 //! | `plain` | queries that only filter and project rows in memory, without the optimiser |
@@ -31,6 +32,7 @@ mod diagnose;
 mod dialect;
 mod grouped_once;
 mod groups;
+mod last_branch;
 mod lower;
 mod memory;
 mod plain;

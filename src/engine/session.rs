@@ -19,13 +19,14 @@ use datafusion::{
         memory_pool::TrackConsumersPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    optimizer::{Optimizer, OptimizerRule},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     prelude::{SQLOptions, SessionConfig, SessionContext},
 };
 
 use super::{
-    adjacent_rows::AdjacentRows, compact_views::CompactViews, grouped_once::GroupedOnce, groups, memory::SharedPool,
-    redshift, stoppable::Pauses,
+    adjacent_rows::AdjacentRows, compact_views::CompactViews, grouped_once::GroupedOnce, groups::AskedGroupsStay,
+    last_branch::LastBranch, memory::SharedPool, redshift, stoppable::Pauses,
 };
 use crate::error::{Error, Result};
 
@@ -112,7 +113,7 @@ impl SessionFactory {
         redshift::install(
             SessionStateBuilder::new()
                 .with_config(self.config(joins))
-                .with_optimizer_rules(groups::optimizer_rules())
+                .with_optimizer_rules(logical_rules())
                 .with_physical_optimizer_rules(physical_rules(joins))
                 .with_runtime_env(Arc::clone(&self.runtime)),
         )
@@ -148,7 +149,21 @@ impl SessionFactory {
     }
 }
 
-/// DataFusion's rules but those that give wrong rows in its version 55: filters that are pushed down
+/// DataFusion's rules for logical plans, with groups that stay and columns that keep their tables.
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
+    for rule in Optimizer::new().rules {
+        // Subqueries are aggregates once they are joins, and joins of what is unique may be left out.
+        if rules.is_empty() || rule.name() == "extract_equijoin_predicate" {
+            rules.push(Arc::new(AskedGroupsStay));
+        }
+        let empty_branches = LastBranch::new();
+        rules.push(if rule.name() == empty_branches.name() { Arc::new(empty_branches) } else { rule });
+    }
+    rules
+}
+
+/// DataFusion's rules for physical plans but those that give wrong rows in its version 55: filters that are pushed down
 /// physical plans, computed ones too, find columns by name, and where two have one name take the wrong one
 /// (apache/datafusion#21246, #25244, #25296); sort-merge joins whose inputs are narrowed forget to move the
 /// columns of their other conditions (#24414). Filters reach tables through logical plans.

@@ -152,6 +152,9 @@ async fn columns_of_one_name_are_told_apart() {
         join (select 1 as id union all select 2) c on p.id = c.id order by p.amount limit 1";
     let as_of = "select a.b, c.b from (select 100 as a, 1 as b, 0 as c) a
         join (select 10 as a, 1 as b) c on a.b = c.b and a.a > c.a";
+    let one_branch = "with l as (select 1 as k, 5 as v), r as (select 1 as k, 0 as v)
+        select u.v from (select l.k, r.v from l join r on l.k = r.k union all select k, v from l where 1 = 0) u
+        where u.v < u.k";
     for joins in [JoinPreference::Hash, JoinPreference::SortMerge] {
         let context = session_with(joins);
         let mut found = rows(&context, &right).await.unwrap();
@@ -159,6 +162,7 @@ async fn columns_of_one_name_are_told_apart() {
         assert_eq!(found, [["1"], ["2"]], "{joins:?}");
         assert_eq!(rows(&context, least).await.unwrap(), [["300", "10"]], "{joins:?}");
         assert_eq!(rows(&context, as_of).await.unwrap(), [["1", "1"]], "{joins:?}");
+        assert_eq!(rows(&context, one_branch).await.unwrap(), [["0"]], "{joins:?}");
     }
 }
 
