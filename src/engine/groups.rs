@@ -5,7 +5,9 @@
 //! NULL in rows that have nothing else in common. By such beliefs it adds columns to GROUP BY, and its optimiser
 //! takes them away, with some that were asked for: groups are lost.
 //!
-//! So added columns that nobody reads are taken away right after planning ([`asked_groups`]), and before plans are
+//! What is grouped by twice has one column for two groups, and places of columns would not be those of groups.
+//!
+//! So groups that come twice and added columns that nobody reads are taken away right after planning ([`asked_groups`]), and before plans are
 //! optimised, columns that a belief is about get another name where they are grouped by, which ends it
 //! ([`AskedGroupsStay`]).
 
@@ -18,15 +20,38 @@ use datafusion::{
     optimizer::{OptimizerConfig, OptimizerRule},
 };
 
-/// The plan with the groups that were asked for, and those that are read.
+/// The plan with the groups that were asked for, each once, and those that are read.
 pub(super) fn asked_groups(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::Aggregate(aggregate) => {
+            Ok(once(aggregate)?.map_or_else(|| Transformed::no(node.clone()), Transformed::yes))
+        }
         LogicalPlan::Projection(projection) => {
             Ok(slimmed(projection)?.map_or_else(|| Transformed::no(node.clone()), Transformed::yes))
         }
         _ => Ok(Transformed::no(node)),
     })
     .data()
+}
+
+/// An aggregate that groups by something twice, without that.
+fn once(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+    let groups = distinct(&aggregate.group_expr);
+    if groups.len() == aggregate.group_expr.len() {
+        return Ok(None);
+    }
+    let (input, values) = (aggregate.input.clone(), aggregate.aggr_expr.clone());
+    Aggregate::try_new(input, groups, values).map(LogicalPlan::Aggregate).map(Some)
+}
+
+fn distinct(groups: &[Expr]) -> Vec<Expr> {
+    let mut found: Vec<Expr> = Vec::new();
+    for group in groups {
+        if !found.contains(group) {
+            found.push(group.clone());
+        }
+    }
+    found
 }
 
 /// A SELECT list over an aggregate, with what stands between: HAVING, windows.
@@ -116,7 +141,9 @@ impl OptimizerRule for AskedGroupsStay {
 /// determine others: the same with other names for these, below their old ones.
 fn renamed(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let (input, groups, values) = match node {
-        LogicalPlan::Aggregate(aggregate) => (&aggregate.input, aggregate.group_expr.clone(), &aggregate.aggr_expr[..]),
+        LogicalPlan::Aggregate(aggregate) => {
+            (&aggregate.input, distinct(&aggregate.group_expr), &aggregate.aggr_expr[..])
+        }
         LogicalPlan::Distinct(Distinct::All(input)) => {
             (input, input.schema().iter().map(Expr::from).collect(), [].as_slice())
         }

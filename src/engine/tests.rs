@@ -166,6 +166,20 @@ async fn columns_of_one_name_are_told_apart() {
     }
 }
 
+/// Also where the engine adds groups to those that were asked for.
+#[tokio::test]
+async fn a_group_that_is_asked_for_twice_is_one() {
+    let context = session();
+    let tables =
+        "with t as (select 1 as a, 7 as v union all select 2, 9), u as (select a, max(v) as k from t group by a)";
+    let twice = "select a, a as b, sum(k) as s, count(*) as n, sum(k + 1) as m from u group by a, a";
+    for query in [twice.to_owned(), format!("select a, b, sum(s), sum(n), sum(m) from ({twice}) as g group by a, b")] {
+        let mut found = rows(&context, &format!("{tables} {query}")).await.unwrap();
+        found.sort();
+        assert_eq!(found, [["1", "1", "7", "1", "8"], ["2", "2", "9", "1", "10"]], "{query}");
+    }
+}
+
 /// What the engine believes of keys takes no groups away: not behind a join, below DISTINCT or where a key is missing.
 #[tokio::test]
 async fn groups_that_were_asked_for_stay() {

@@ -257,6 +257,14 @@ fn by_difference(sql: &str, tables: [&[&str]; 3], batches: &[Batch]) -> Vec<usiz
 }
 
 #[test]
+fn a_column_that_is_grouped_by_twice_is_one_group() {
+    let sql = "select k, count(*) as n, sum(v) as s from staging.t0 group by k, k";
+    let counts =
+        follow(&[sql], [&["1 0 2", "1 0 3", "2 0 5"], &[], &[]], &[vec![insert(0, "1 0 4")], vec![delete(0, 2)]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
+#[test]
 fn a_group_is_gone_with_its_last_row_and_there_again_with_its_first() {
     let sql = "select k, count(*) as rows, sum(v) as v from staging.t0 group by k";
     let batches = [vec![delete(0, 0)], vec![insert(0, "1 0 0")], vec![set(0, 1, "k", 2)]];

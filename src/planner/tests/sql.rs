@@ -311,7 +311,9 @@ impl Writer<'_> {
         having: Option<i64>,
     ) -> Query {
         let (of, r) = self.below(of);
-        let mut by: Vec<usize> = by.iter().map(|column| of.any(*column)).collect();
+        // Whoever groups by a column twice groups by it.
+        let asked: Vec<usize> = by.iter().map(|column| of.any(*column)).collect();
+        let mut by = asked.clone();
         by.sort_unstable();
         by.dedup();
         let mut names: Vec<String> = by.iter().map(|column| format!("{r}.c{column}")).collect();
@@ -321,7 +323,7 @@ impl Writer<'_> {
             Some(true) => 0,
         };
         let groups = match sets {
-            None => names.join(", "),
+            None => asked.iter().map(|column| format!("{r}.c{column}")).collect::<Vec<_>>().join(", "),
             Some(false) => format!("grouping sets (({}), ({}))", names.join(", "), names[0]),
             Some(true) => format!("rollup ({})", names.join(", ")),
         };
