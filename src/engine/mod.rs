@@ -16,7 +16,7 @@
 //! | `last_branch` | unions of which one branch is left, by whole names |
 //! | `grouped_once` | aggregates in one step, where queries have one thread |
 //! | `sql` | [`plan`]: all of the above in order; running what it gives |
-//! | `plain` | queries that only filter and project rows in memory, without the optimiser |
+//! | `plain` | queries that only filter, project and group rows in memory, without the optimiser |
 //! | `adjacent_rows` | an operator for LAG, LEAD and ROW_NUMBER over many small partitions |
 //! | `rebatch` | an operator that gives its rows in other batches; the next two are rules that use it |
 //! | `compact_views` | texts copied together, so that sorts of joined ones keep to their memory |

@@ -85,7 +85,7 @@ pub(crate) async fn run(
     plan: LogicalPlan,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
     let state = context.state();
-    if let Some(rows) = plain::rows(&state, &plan).await? {
+    if let Some(rows) = plain::rows(&state, &plan)? {
         return Ok(rows);
     }
     let plan = state.optimizer().optimize(plan, &state, |_, _| {})?;
