@@ -7,9 +7,9 @@
 //!
 //! What is grouped by twice has one column for two groups, and places of columns would not be those of groups.
 //!
-//! So groups that come twice and added columns that nobody reads are taken away right after planning ([`asked_groups`]), and before plans are
-//! optimised, columns that a belief is about get another name where they are grouped by, which ends it
-//! ([`AskedGroupsStay`]).
+//! So groups that come twice and added columns that nobody reads are taken away right after planning
+//! ([`asked_groups`]), and before plans are optimised, columns that a belief is about get another name where they are
+//! grouped by, which ends it ([`AskedGroupsStay`]).
 
 use datafusion::{
     common::{
