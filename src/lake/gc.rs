@@ -3,7 +3,8 @@
 //! 1. Expire: delete the records of snapshots beyond the retention (never the newest, never a pinned one).
 //! 2. Mark: every file of every table of every snapshot that is kept or pinned.
 //! 3. Sweep: data files, log entries and run folders that are unmarked, and whose run can no longer
-//!    publish, because the snapshot it would have published is taken.
+//!    publish, because the snapshot it would have published is taken. Files that such a run was
+//!    killed over go with it, those of other processes after a day.
 //!
 //! Holding the run lease is not needed: a running candidate's files carry its run's name.
 
@@ -13,7 +14,7 @@ use chrono::TimeDelta;
 use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
-use super::{Lake, RunId, Snapshot, SnapshotId, TableName, Zone, candidate::RunRecord, layout};
+use super::{Lake, RunId, Snapshot, SnapshotId, TableName, Zone, candidate::RunRecord, layout, unfinished::Unfinished};
 use crate::{
     error::{Kind, Result},
     project::Retention,
@@ -76,6 +77,7 @@ impl Lake {
         // In this order: a run that begins later has no object in the first listing, and one that
         // publishes meanwhile is found by the snapshots, which are read last.
         let objects = self.table_objects().await?;
+        let unfinished = self.unfinished().await?;
         let found = self.runs().await?;
         let mut kept = Vec::new();
         for id in self.snapshots().await? {
@@ -93,6 +95,14 @@ impl Lake {
         let mut garbage = self.unneeded(objects, &kept, &runs).await?;
         for run in &runs.dead {
             garbage.extend(self.list(layout::run(run).as_ref(), None).await?);
+        }
+        // Before the records that tell whose they are.
+        for file in unfinished.into_iter().filter(|file| runs.have_left(file)) {
+            done.deleted_objects += 1;
+            done.freed_bytes += file.size;
+            if !dry_run {
+                self.delete_unfinished(file).await?;
+            }
         }
         for object in garbage {
             done.deleted_objects += 1;
@@ -118,8 +128,7 @@ impl Lake {
     pub(super) async fn table_objects(&self) -> Result<Vec<ObjectMeta>> {
         let mut objects = Vec::new();
         for zone in [Zone::Staging, Zone::Gold] {
-            let root = self.table_folder(&TableName { zone, name: String::new() });
-            objects.extend(self.list(root.as_ref(), None).await?);
+            objects.extend(self.list(self.zone_folder(zone).as_ref(), None).await?);
         }
         Ok(objects)
     }
@@ -190,6 +199,17 @@ struct Runs {
     /// May still publish: their files are a running candidate's.
     live: BTreeSet<RunId>,
     dead: BTreeSet<RunId>,
+}
+
+impl Runs {
+    /// Whether nobody is going to finish a file, or to need it.
+    fn have_left(&self, file: &Unfinished) -> bool {
+        let is_dead = match file.location.filename().and_then(layout::run_of_data_file) {
+            Some(run) => !self.live.contains(&run),
+            None => layout::run_of(&file.location).is_some_and(|run| self.dead.contains(&run)),
+        };
+        is_dead || file.is_abandoned()
+    }
 }
 
 /// Which runs may still publish, and which are neither that nor of a kept snapshot.

@@ -4,6 +4,8 @@ use object_store::path::Path;
 
 use super::{BatchId, RunId, SnapshotId, TableName};
 
+/// Everything of smelt's own but the zones.
+pub const OWN: &str = "_smelt";
 pub const BATCHES: &str = "_smelt/batches";
 pub const RECEIPTS: &str = "_smelt/receipts";
 pub const HOLDS: &str = "_smelt/holds";
@@ -31,6 +33,12 @@ pub fn run(run: &RunId) -> Path {
 
 pub fn run_record(run: &RunId) -> Path {
     Path::from(format!("{RUNS}/{run}/run.json"))
+}
+
+/// The run whose folder an object is in.
+pub fn run_of(object: &Path) -> Option<RunId> {
+    let (run, _) = object.as_ref().strip_prefix(RUNS)?.strip_prefix('/')?.split_once('/')?;
+    Some(RunId(run.to_owned()))
 }
 
 /// What the run reported.

@@ -28,6 +28,7 @@
 //! | `matching` | of such a table the rows that have keys of a set |
 //! | `aside` | a lake beside a lake, for what is computed and never published |
 //! | `pins` | live readers, so that gc leaves their files |
+//! | `unfinished` | files on this machine whose writers were killed |
 //! | `gc` | what no snapshot, reader or run needs any more |
 
 mod aside;
@@ -52,6 +53,7 @@ mod provider;
 mod rewrite;
 mod snapshot;
 mod store;
+mod unfinished;
 
 use std::sync::Arc;
 
@@ -121,7 +123,7 @@ impl Lake {
     /// Opens a folder (made when missing) or an object-store URL.
     pub fn open(place: &str, zones: Zones, clock: Arc<dyn Clock>) -> Result<Self> {
         let (store, near) = store::open(place)?;
-        let compression = store::compression(place);
+        let compression = if near.is_some() { store::NEAR } else { store::far() };
         Ok(Self { compression, near: near.map(Arc::new), ..Self::on(store, zones, clock, place) })
     }
 
@@ -143,10 +145,18 @@ impl Lake {
 
     /// Where a table's files lie.
     pub fn table_folder(&self, table: &TableName) -> object_store::path::Path {
-        let zone = match table.zone {
+        object_store::path::Path::from(format!("{}/{}", self.zone_name(table.zone), table.name))
+    }
+
+    /// Where the tables of a zone lie.
+    fn zone_folder(&self, zone: Zone) -> object_store::path::Path {
+        object_store::path::Path::from(self.zone_name(zone))
+    }
+
+    fn zone_name(&self, zone: Zone) -> &str {
+        match zone {
             Zone::Staging => &self.zones.staging,
             Zone::Gold => &self.zones.gold,
-        };
-        object_store::path::Path::from(format!("{zone}/{}", table.name))
+        }
     }
 }

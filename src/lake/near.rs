@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     ops::Range,
+    path::{Path as Folder, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -21,6 +22,7 @@ const BUFFER_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Near {
     folder: LocalFileSystem,
+    root: PathBuf,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -33,8 +35,21 @@ pub(super) struct Buffer {
 }
 
 impl Near {
-    pub(super) fn new(folder: LocalFileSystem) -> Self {
-        Self { folder, buffers: Mutex::default() }
+    /// # Errors
+    /// Where there is no such folder.
+    pub(super) fn new(root: &Folder) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        // Stores have no folders: one whose last object goes must go with it.
+        let folder = LocalFileSystem::new_with_prefix(&root)?.with_automatic_cleanup(true);
+        Ok(Self { folder, root, buffers: Mutex::default() })
+    }
+
+    pub(super) fn store(&self) -> LocalFileSystem {
+        self.folder.clone()
+    }
+
+    pub(super) fn root(&self) -> &Folder {
+        &self.root
     }
 
     fn buffer(self: &Arc<Self>) -> Buffer {
@@ -104,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("long"), b"0123456789").unwrap();
         std::fs::write(folder.path().join("short"), b"abc").unwrap();
-        let near = Arc::new(Near::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()));
+        let near = Arc::new(Near::new(folder.path()).unwrap());
         assert_eq!(near.read(&"long".into(), 2..9).await.unwrap().as_ref(), b"2345678");
         assert_eq!(near.buffers.lock().unwrap().len(), 1, "it came back");
         assert_eq!(near.read(&"short".into(), 1..3).await.unwrap().as_ref(), b"bc");

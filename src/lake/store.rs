@@ -1,6 +1,6 @@
 //! Opening a location, create-only puts, and store errors in people's words.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -27,25 +27,30 @@ pub enum Put {
 /// thousands of pages, and finds it where it lies; files are almost twice as large as with LZ4.
 pub(super) const NEAR: Compression = Compression::UNCOMPRESSED;
 
-/// How data files of a lake at a place are compressed: those that come over a network shall be small.
-pub(super) fn compression(place: &str) -> Compression {
-    if place.contains("://") && !place.starts_with("file:") { Compression::ZSTD(ZstdLevel::default()) } else { NEAR }
+/// How those that come over a network are: they shall be small.
+pub(super) fn far() -> Compression {
+    Compression::ZSTD(ZstdLevel::default())
+}
+
+/// A place on this machine, by its path or as a `file:///` URL.
+fn folder(place: &str) -> Option<PathBuf> {
+    if !place.contains("://") {
+        return Some(place.into());
+    }
+    Url::parse(place).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
 }
 
 /// Opens a lake's place: its store, and its folder if it is one.
 pub(super) fn open(place: &str) -> Result<(Arc<dyn ObjectStore>, Option<Near>)> {
-    if place.contains("://") {
+    let Some(folder) = folder(place) else {
         let (store, prefix) = location(place)?;
         let store = if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) };
         return Ok((store, None));
-    }
-    let folder = std::path::Path::new(place);
-    std::fs::create_dir_all(folder).map_err(|e| error::io("make the lake's folder", folder, e))?;
-    let store = LocalFileSystem::new_with_prefix(folder)
-        .map_err(|e| Error::input(format!("cannot open the lake's folder `{place}`")).cause(e))?;
-    // Stores have no folders: one whose last object goes must go with it.
-    let store = store.with_automatic_cleanup(true);
-    Ok((Arc::new(store.clone()), Some(Near::new(store))))
+    };
+    std::fs::create_dir_all(&folder).map_err(|e| error::io("make the lake's folder", &folder, e))?;
+    let near =
+        Near::new(&folder).map_err(|e| Error::input(format!("cannot open the lake's folder `{place}`")).cause(e))?;
+    Ok((Arc::new(near.store()), Some(near)))
 }
 
 /// An object-store URL as a store and the path in it. Credentials come from the environment.
@@ -57,6 +62,8 @@ pub fn location(url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
     let path =
         Path::from_url_path(parsed.path()).map_err(|e| Error::input(format!("`{url}` has a bad path")).cause(e))?;
     match parsed.scheme() {
+        "file" if parsed.has_host() => Err(Error::input(format!("`{url}` names another machine"))
+            .hint("write three slashes for a folder of this one: `file:///…`")),
         "file" => Ok((Arc::new(LocalFileSystem::new()), path)),
         "s3" => {
             let bucket = parsed.host_str().ok_or_else(|| Error::input(format!("`{url}` names no bucket")))?;
@@ -221,4 +228,18 @@ fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &Bytes) -> Result<T> {
             .cause(e)
             .hint("this file is smelt's own and never edited: restore it from a backup of the lake")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_file_is_the_folder_on_this_machine() {
+        assert_eq!(folder("file:///a/b%20c"), Some("/a/b c".into()));
+        assert_eq!(folder("a/b%20c"), Some("a/b%20c".into()));
+        assert_eq!(folder("s3://bucket/lake"), None);
+        let elsewhere = open("file://data/lake").unwrap_err();
+        assert!(elsewhere.message().contains("another machine"), "{elsewhere}");
+    }
 }

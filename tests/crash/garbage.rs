@@ -1,7 +1,13 @@
 //! Claim: garbage collection takes nothing that a kept snapshot, a live reader, a running candidate or
 //! a rollback needs, wherever it meets them; and afterwards nothing else is there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use chrono::TimeDelta;
 use smelt::{
@@ -10,6 +16,7 @@ use smelt::{
     query::{Questions, only},
     serve::{LakeWarehouse, Warehouse},
 };
+use tempfile::TempDir;
 
 use crate::{
     chance::Chance,
@@ -167,6 +174,72 @@ async fn a_rollback_to_a_snapshot_that_expires_meanwhile_is_whole_or_refused() {
         }
     }
     report(&problems);
+}
+
+/// Proves: what a process was writing when it was killed goes once nobody can finish it, with its run or after a
+/// day; what a living one writes stays, and so does what is not smelt's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_killed_processes_were_writing_goes_once_nobody_can_finish_it() {
+    let undisturbed = Undisturbed::shared();
+    let site = undisturbed.about_to_run(WORKED).await;
+    let elsewhere = TempDir::new().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), site.path().join("raw/link")).unwrap();
+    let runs = || -> BTreeSet<_> {
+        site.files_in(layout::RUNS).iter().map(|path| path.iter().nth(2).unwrap().to_owned()).collect()
+    };
+    site.process().collect(KEEP_ONE).await.unwrap();
+    let ended = runs();
+    let gate = Arc::new(Gate::before_class("Put snapshot"));
+    let running = site.meddled(&gate).start(|process| async move { process.run().await });
+    assert!(gate.reached(&running).await);
+    let living = runs().difference(&ended).next().unwrap().to_string_lossy().into_owned();
+
+    let write = |path: &str, hours: u64| {
+        let path = site.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = fs::File::create(path).unwrap();
+        file.write_all(b"half").unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).unwrap();
+    };
+    write("_smelt/runs/00000000-dead/run.json", 0);
+    fs::write(site.path().join("_smelt/runs/00000000-dead/run.json"), r#"{"base": 0}"#).unwrap();
+    let of_the_dead = [
+        ("_smelt/runs/00000000-dead/entries/gold.dim_date.json#1", 0),
+        ("gold/dim_date/part-00000000-dead-00000.parquet#1", 0),
+        // Deleted before, but for this.
+        ("gold/fact_gone/part-00000000-gone-00000.parquet#12", 0),
+        ("raw/orders/orders.csv#1", 25),
+        ("_smelt/batches/00000000000000000099.json#1", 25),
+        ("gold/dim_date/_delta_log/00000000000000000099.json#1", 25),
+    ];
+    let live_file = format!("gold/dim_date/part-{living}-00099.parquet#1");
+    let live_entry = format!("_smelt/runs/{living}/entries/gold.other.json#1");
+    let of_the_living =
+        [(live_file.as_str(), 0), (&live_entry, 23), ("raw/orders/more.csv#1", 23), ("raw/orders/future.csv#1", 0)];
+    let of_others = [("notes#1", 25), ("raw/link/mine#1", 25), ("raw/orders/orders.csv#", 25), ("raw/orders/o#1a", 25)];
+    for (path, hours) in of_the_dead.iter().chain(&of_the_living).chain(&of_others) {
+        write(path, *hours);
+    }
+    let future = fs::File::open(site.path().join("raw/orders/future.csv#1")).unwrap();
+    future.set_modified(SystemTime::now() + Duration::from_hours(48)).unwrap();
+    let gone = |paths: &[(&str, u64)]| paths.iter().filter(|(path, _)| !site.path().join(path).exists()).count();
+
+    let would = site.process().lake.collect(KEEP_ONE, true).await.unwrap();
+    assert_eq!(gone(&of_the_dead), 0, "a dry run only says what it would do");
+    let did = site.process().collect(KEEP_ONE).await.unwrap();
+    assert_eq!((would.deleted_objects, would.freed_bytes), (did.deleted_objects, did.freed_bytes));
+    assert_eq!(did.deleted_objects, of_the_dead.len() as u64 + 1, "and the record of the dead run");
+    assert_eq!(did.freed_bytes, 4 * of_the_dead.len() as u64 + r#"{"base": 0}"#.len() as u64);
+    assert_eq!(gone(&of_the_dead), of_the_dead.len());
+    assert_eq!(gone(&of_the_living) + gone(&of_others), 0);
+    assert!(!site.path().join("gold/fact_gone").exists(), "no empty folder is left");
+
+    gate.open();
+    running.ended().await.unwrap();
+    // Once its run has published, it writes no more data; what else it writes may still come.
+    site.process().collect(KEEP_ONE).await.unwrap();
+    assert_eq!((site.path().join(&live_file).exists(), site.path().join(&live_entry).exists()), (false, true));
+    site.process().see_newest().await.unwrap().same_as(&undisturbed.after[WORKED].seen).unwrap();
 }
 
 async fn is_whole_and_tidy(site: &Site, undisturbed: &Undisturbed) -> Outcome {

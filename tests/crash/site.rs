@@ -166,7 +166,11 @@ impl Site {
                 runs.extend(Path::new(&state.entry).ancestors().nth(2).map(Path::to_owned));
             }
         }
-        let is_data = |path: &PathBuf| path.extension().is_some_and(|e| e == "parquet") && !in_log(path);
+        // Whole ones, and what killed processes were just writing.
+        let is_data = |path: &PathBuf| {
+            path.extension().is_some_and(|e| e == "parquet" || e.as_encoded_bytes().starts_with(b"parquet#"))
+                && !in_log(path)
+        };
         let there: BTreeSet<PathBuf> =
             self.files().into_iter().filter(|path| !path.starts_with("_smelt") && is_data(path)).collect();
         let missing: Vec<_> = needed.difference(&there).collect();
@@ -175,6 +179,8 @@ impl Site {
             .files_in(layout::RUNS)
             .into_iter()
             .filter(|path| !runs.contains(&path.iter().take(3).collect::<PathBuf>()))
+            // One that was killed over its record was no run yet: it goes after a day.
+            .filter(|path| !path.ends_with("run.json#1") || self.path().join(path).with_file_name("run.json").exists())
             .collect();
         if missing.is_empty() && surplus.is_empty() && strays.is_empty() {
             return Ok(());
