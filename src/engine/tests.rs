@@ -140,6 +140,26 @@ async fn rows_in_memory_are_taken_as_planned_queries_would() {
         let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();
         assert!(plain::rows(&context.state(), &plan).unwrap().is_none(), "{query}");
     }
+    // Many rows are the planner's, and so are groups where queries are to spill.
+    let many: ArrayRef = Arc::new((0..=128 * 1024).collect::<Int32Array>());
+    let many = RecordBatch::try_from_iter([("n", many)]).unwrap();
+    for (name, rows) in [("gold.many", many.num_rows()), ("gold.some", many.num_rows() - 1)] {
+        let table = MemTable::try_new(many.schema(), vec![vec![many.slice(0, rows)]]).unwrap();
+        context.register_table(name, Arc::new(table)).unwrap();
+    }
+    let mut spilling = context.state();
+    spilling.config_mut().options_mut().optimizer.prefer_hash_join = false;
+    for (query, here, where_spilling) in [
+        ("select n from many where n > 1", false, false),
+        ("select n from some where n > 1", true, true),
+        ("select n from some union all select n from some where n < 3", false, false),
+        ("select distinct n from some", true, false),
+        ("select n, sum(cast(n as bigint)) from some group by n", true, false),
+    ] {
+        let plan = plan(&context, &sql(query), Purpose::Query).await.unwrap();
+        assert_eq!(plain::rows(&context.state(), &plan).unwrap().is_some(), here, "{query}");
+        assert_eq!(plain::rows(&spilling, &plan).unwrap().is_some(), where_spilling, "{query}");
+    }
     let left_out = "select tenth from (select n, 10 / (n - 1) as tenth from there) as some where n <> 1";
     assert!(rows(&context, left_out).await.is_ok());
     let failing = plan(&context, &sql("select 1 / (n - n) from there"), Purpose::Query).await.unwrap();
