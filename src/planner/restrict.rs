@@ -463,7 +463,8 @@ struct Sides<'a> {
 impl<'a> Sides<'a> {
     fn of(join: &Join, left: &'a Node, right: &'a Node) -> Self {
         let (left, right) = (left.plan.schema().as_ref(), right.plan.schema().as_ref());
-        let equal = On::of(join).equal;
+        // NULL is not in an empty list, and unknown in any other: what NOT IN gives hangs on all of its list.
+        let equal = if join.null_aware { Vec::new() } else { On::of(join).equal };
         let mut sides =
             Self { left, right, equal, left_may_lead: true, right_may_lead: true, join_type: join.join_type };
         sides.is_now(join.join_type);

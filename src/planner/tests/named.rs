@@ -61,6 +61,17 @@ fn changed(counts: &[Counts]) -> Vec<usize> {
     counts.iter().map(|counts| counts.changed).collect()
 }
 
+/// The part does not change, and only the keys of its rows are looked up; of its list that would leave nothing, in which
+/// NULL is not.
+#[test]
+fn the_list_of_not_in_is_whole_where_only_null_is_looked_up() {
+    let kept = "select l.k as kept, t.k, t.v from \
+                (select k from staging.t0 where k not in (select n from staging.t2)) l full join staging.t1 t on l.k = t.k";
+    let tables: [&[&str]; 3] = [&["- 0 0", "1 0 0", "7 0 0"], &["5 0 0", "6 0 0"], &["0 0 0", "0 0 0"]];
+    let counts = follow(&[kept], tables, &[vec![delete(1, 0)], vec![insert(1, "- 0 0")]]);
+    assert_eq!(changed(&counts), [1, 1]);
+}
+
 #[test]
 fn a_newer_version_that_is_filtered_hides_the_one_before_it() {
     let newest = "select k, g from (select *, row_number() over (partition by k order by g desc) as rn from staging.t0) \
