@@ -14,8 +14,13 @@
 use std::collections::BTreeSet;
 
 use datafusion::{
-    common::{DFSchema, NullEquality, Result},
-    logical_expr::{BinaryExpr, Distinct, Expr, Join, JoinType, LogicalPlan, Operator, Projection, lit},
+    common::{
+        DFSchema, NullEquality, Result,
+        tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
+    },
+    logical_expr::{
+        BinaryExpr, Distinct, Expr, Join, JoinType, LogicalPlan, Operator, Projection, expr::ScalarFunction, lit,
+    },
 };
 
 use super::{
@@ -520,21 +525,35 @@ impl<'a> Sides<'a> {
         by.iter().any(|by| by.exprs.iter().all(joined))
     }
 
+    /// An expression as the rows of one side of a full join give it: those of both have a coalesced join column in
+    /// common, whether they have a partner or not, and so whatever is made of nothing else.
+    fn shared(&self, expr: &Expr, right: bool) -> Option<Expr> {
+        let of_one = expr.clone().transform_down(|expr| {
+            let Expr::ScalarFunction(function) = &expr else { return Ok(Transformed::no(expr)) };
+            let ("coalesce", [one, other, rest @ ..]) = (function.name(), function.args.as_slice()) else {
+                return Ok(Transformed::no(expr));
+            };
+            let joined =
+                |(ours, theirs): &&(Expr, Expr)| [ours, theirs] == [one, other] || [theirs, ours] == [one, other];
+            let Some((ours, theirs)) = self.equal.iter().find(joined) else { return Ok(Transformed::no(expr)) };
+            let own = if right { theirs } else { ours }.clone();
+            let one = if rest.is_empty() {
+                own
+            } else {
+                let args = std::iter::once(own).chain(rest.iter().cloned()).collect();
+                Expr::ScalarFunction(ScalarFunction { func: function.func.clone(), args })
+            };
+            Ok(Transformed::new(one, true, TreeNodeRecursion::Jump))
+        });
+        let side = if right { self.right } else { self.left };
+        of_one.data().ok().filter(|expr| is_over(expr, side))
+    }
+
     /// What of a restriction passes to the left and to the right.
     fn down(&self, by: &Restriction) -> (Vec<Restriction>, Vec<Restriction>) {
         if self.join_type == JoinType::Full {
-            // Rows of both sides have the coalesced column in common.
-            let shared = |expr: &Expr, right: bool| {
-                let Expr::ScalarFunction(function) = expr else { return None };
-                let [one, other] = function.args.as_slice() else { return None };
-                let pair = self.equal.iter().find(|(ours, theirs)| {
-                    function.name() == "coalesce"
-                        && ((one == ours && other == theirs) || (one == theirs && other == ours))
-                })?;
-                Some(if right { pair.1.clone() } else { pair.0.clone() })
-            };
-            let left = by.mapped_whole(|expr| shared(expr, false));
-            let right = by.mapped_whole(|expr| shared(expr, true));
+            let left = by.mapped_whole(|expr| self.shared(expr, false));
+            let right = by.mapped_whole(|expr| self.shared(expr, true));
             return match (left, right) {
                 (Some(left), Some(right)) => (vec![left], vec![right]),
                 _ => (Vec::new(), Vec::new()),

@@ -156,6 +156,22 @@ fn a_full_join_is_followed_from_both_sides() {
     assert_eq!(changed(&counts), [2, 2, 1], "all columns are the key");
 }
 
+/// Nothing else of the rows is kept, so that the only key is what is made of the column that both sides share.
+#[test]
+fn a_full_join_is_followed_by_what_is_made_of_its_shared_column() {
+    let tables: [&[&str]; 3] = [&["1 0 1", "2 0 1", "- 0 4"], &["1 0 2", "9 0 0", "- 0 5"], &[]];
+    let batches = [vec![delete(0, 0)], vec![insert(1, "3 0 1"), delete(1, 0)], vec![insert(0, "- 0 1")]];
+    for made in ["coalesce(a.k, b.k, 7)", "coalesce(coalesce(b.k, a.k), 7) + 1", "nvl(a.k, b.k) % 7"] {
+        let sql = format!(
+            "select {made} as k, count(*) as rows, sum(a.v) as v, sum(b.v) as w \
+                           from staging.t0 a full join staging.t1 b on a.k = b.k group by 1"
+        );
+        let counts = follow(&[&sql], tables, &batches);
+        assert_eq!(changed(&counts), [1, 2, 1], "{made}");
+        assert!(counts.iter().all(|counts| counts.affected <= 2), "{made}: {counts:?}");
+    }
+}
+
 /// By the keys of one side alone, this side is looked at twice: for its own keys, and for the rows of the other
 /// that lose their partner, which takes more of its columns.
 #[test]
