@@ -14,6 +14,7 @@
 //! | `redshift` | Redshift's functions, types and operators |
 //! | `groups` | what the engine groups by unasked, taken away |
 //! | `last_branch` | unions of which one branch is left, by whole names |
+//! | `rows_of_nothing` | aggregates that give a row of no input, and conditions above them |
 //! | `grouped_once` | aggregates in one step, where queries have one thread |
 //! | `sql` | [`plan`]: all of the above in order; running what it gives |
 //! | `plain` | queries that only filter, project and group rows in memory, without the optimiser |
@@ -38,6 +39,7 @@ mod memory;
 mod plain;
 mod rebatch;
 mod redshift;
+mod rows_of_nothing;
 mod session;
 mod sql;
 mod stoppable;
@@ -53,6 +55,7 @@ pub(crate) use {
     diagnose::sql_span,
     dialect::{Redshift, canonical},
     redshift::AVERAGE,
+    rows_of_nothing::ConditionsDown,
     sql::{TableUse, run, tables},
     stoppable::execute,
     text::{Origin, Piece},

@@ -26,7 +26,7 @@ use datafusion::{
 
 use super::{
     adjacent_rows::AdjacentRows, compact_views::CompactViews, grouped_once::GroupedOnce, groups::AskedGroupsStay,
-    last_branch::LastBranch, memory::SharedPool, redshift, stoppable::Pauses,
+    last_branch::LastBranch, memory::SharedPool, redshift, rows_of_nothing::ConditionsDown, stoppable::Pauses,
 };
 use crate::error::{Error, Result};
 
@@ -142,6 +142,10 @@ impl SessionFactory {
         // What a sort sets aside to merge its spilled runs; the default is too much for a small limit.
         let share = self.limits.memory / (threads * 16);
         options.execution.sort_spill_reservation_bytes = share.min(options.execution.sort_spill_reservation_bytes);
+        // An optimised plan may not see any more that a column is never NULL: not in `coalesce(k, 0)` once another column
+        // asks for `k IS NOT NULL`, too, and both get it from below. Unions keep what was known of their branches, and
+        // grouping over them would be refused for the difference, which matters to nobody.
+        options.execution.skip_physical_aggregate_schema_check = true;
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
         options.optimizer.prefer_hash_join = joins == JoinPreference::Hash;
@@ -149,7 +153,8 @@ impl SessionFactory {
     }
 }
 
-/// DataFusion's rules for logical plans, with groups that stay and columns that keep their tables.
+/// DataFusion's rules for logical plans, with groups that stay, columns that keep their tables, and conditions that stay
+/// where they say something.
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
     for rule in Optimizer::new().rules {
@@ -157,8 +162,12 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         if rules.is_empty() || rule.name() == "extract_equijoin_predicate" {
             rules.push(Arc::new(AskedGroupsStay));
         }
-        let empty_branches = LastBranch::new();
-        rules.push(if rule.name() == empty_branches.name() { Arc::new(empty_branches) } else { rule });
+        let (empty_branches, conditions) = (LastBranch::new(), ConditionsDown::new());
+        rules.push(match rule.name() {
+            name if name == empty_branches.name() => Arc::new(empty_branches),
+            name if name == conditions.name() => Arc::new(conditions),
+            _ => rule,
+        });
     }
     rules
 }

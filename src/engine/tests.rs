@@ -252,6 +252,39 @@ async fn groups_that_were_asked_for_stay() {
     }
 }
 
+/// The condition is known to be false before any row is read, and there is still none.
+#[tokio::test]
+async fn the_row_that_an_aggregate_gives_of_nothing_is_left_out_by_conditions() {
+    let context = session();
+    let tables = "with o as (select 1 as k union all select 2)";
+    for query in [
+        "select * from (select 5 as x, count(*) as n from o) as t where x = 1",
+        "select * from (select null::int as x, count(*) as n from o union all select 2, 3) as t where x = 1",
+        "select * from (select k, 5 as x, count(*) as n from o group by rollup(k)) as t where x = 1 and n < 9",
+        "select * from (select k, 5 as x, count(*) as n from o group by grouping sets ((k), ())) as t where x = 1",
+        "select u.k, t.n from (select null::int as x, count(*) as n from o) as t join o as u on t.x = u.k",
+    ] {
+        assert_eq!(rows(&context, &format!("{tables} {query}")).await.unwrap(), [[""; 0]; 0], "{query}");
+    }
+    let kept = format!("{tables} select * from (select 5 as x, count(*) as n from o where k > 2) as t where x = 5");
+    assert_eq!(rows(&context, &kept).await.unwrap(), [["5", "0"]]);
+}
+
+/// Two columns ask whether `k` is NULL, and what is grouped by them comes from a union.
+#[tokio::test]
+async fn columns_that_are_never_null_are_grouped_by_whoever_sees_that() {
+    let context = session();
+    let never_null = "select coalesce(k, 0) as a, coalesce(k, y) as b from o";
+    for groups in ["select a, b, count(*) from u group by a, b", "select distinct a, b, 2 from u"] {
+        let query = format!(
+            "with o as (select 1 as k, 4 as y union all select null, 5), u as ({never_null} union all {never_null}) {groups}"
+        );
+        let mut found = rows(&context, &query).await.unwrap();
+        found.sort();
+        assert_eq!(found, [["0", "5", "2"], ["1", "1", "2"]], "{groups}");
+    }
+}
+
 /// Rows of `t(n, k, o, v)`: `n` is unique, keys repeat, come in any order and may be NULL.
 fn scattered(seed: u64, rows: u64) -> String {
     let mut state = seed;

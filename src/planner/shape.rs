@@ -15,8 +15,7 @@ use datafusion::{
     },
     optimizer::{
         Optimizer, OptimizerContext, OptimizerRule, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
-        extract_equijoin_predicate::ExtractEquijoinPredicate, push_down_filter::PushDownFilter,
-        scalar_subquery_to_join::ScalarSubqueryToJoin,
+        extract_equijoin_predicate::ExtractEquijoinPredicate, scalar_subquery_to_join::ScalarSubqueryToJoin,
     },
 };
 
@@ -24,7 +23,10 @@ use super::{
     Part,
     columns::{position, reads},
 };
-use crate::gold::{unaliased, unique_keys};
+use crate::{
+    engine::ConditionsDown,
+    gold::{unaliased, unique_keys},
+};
 
 /// The model as it is followed. Subqueries become joins. Conditions go down to the rows that they are of: what
 /// does not fulfil them before and after is no change, and tables listed one after the other are joined by some.
@@ -58,7 +60,7 @@ pub(super) fn followed(model: LogicalPlan) -> Result<std::result::Result<Logical
     };
     let joined =
         optimized(model, vec![Arc::new(ScalarSubqueryToJoin::new()), Arc::new(DecorrelatePredicateSubquery::new())])?;
-    let pushed = optimized(joined, vec![Arc::new(PushDownFilter::new()), Arc::new(ExtractEquijoinPredicate::new())])?;
+    let pushed = optimized(joined, vec![Arc::new(ConditionsDown::new()), Arc::new(ExtractEquijoinPredicate::new())])?;
     // Tables are only told what they may leave out: the conditions stay above them.
     let told = pushed.transform(|plan| {
         Ok(match plan {

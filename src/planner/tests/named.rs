@@ -156,6 +156,17 @@ fn a_full_join_is_followed_from_both_sides() {
     assert_eq!(changed(&counts), [2, 2, 1], "all columns are the key");
 }
 
+/// A row of totals has no partner, so that its condition is false before anything is read.
+#[test]
+fn a_row_of_totals_without_a_partner_does_not_pass_its_condition() {
+    let sql = "select * from (select a.k, a.s, b.g, b.rows from (select k, sum(v) as s from staging.t0 group by k) a \
+               right join (select k, g, count(*) as rows from staging.t2 group by rollup (k, g)) b on a.k = b.k) t \
+               where t.s = 3";
+    let batches = [vec![insert(0, "1 0 2"), insert(2, "1 0 0")], vec![insert(0, "1 0 1")], vec![insert(2, "- 0 0")]];
+    let counts = follow(&[sql], [&[], &[], &["2 0 0"]], &batches);
+    assert_eq!(changed(&counts), [0, 1, 0]);
+}
+
 /// Nothing else of the rows is kept, so that the only key is what is made of the column that both sides share.
 #[test]
 fn a_full_join_is_followed_by_what_is_made_of_its_shared_column() {
