@@ -9,9 +9,9 @@ use std::{mem, ops::ControlFlow};
 use datafusion::sql::sqlparser::{
     ast::{
         BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
-        ObjectName, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo, TopQuantity, Value,
-        VisitorMut, WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
+        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
+        LimitClause, ObjectName, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo, TopQuantity,
+        Value, VisitorMut, WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
     },
     tokenizer::Span,
 };
@@ -89,6 +89,7 @@ impl VisitorMut for Lowering<'_> {
                     "write the window after each OVER",
                 );
             }
+            select.from.iter().for_each(|from| self.joins(&from.joins));
         }
         ControlFlow::Continue(())
     }
@@ -103,6 +104,7 @@ impl VisitorMut for Lowering<'_> {
                     let span = subquery.span();
                     self.refuse(span, "Redshift has no VALUES in FROM", "write `SELECT ... UNION ALL SELECT ...`");
                 }
+                TableFactor::NestedJoin { table_with_joins, .. } => self.joins(&table_with_joins.joins),
                 _ => {}
             }
         }
@@ -156,6 +158,26 @@ impl VisitorMut for Lowering<'_> {
 impl Lowering<'_> {
     fn refuse(&mut self, span: Span, message: &str, way_out: &str) {
         self.errors.push(self.sql.error_at(span, message).hint(way_out));
+    }
+
+    /// Joins that Redshift has. Nothing else that is written gives the planner a semi-join of the right side.
+    fn joins(&mut self, joins: &[Join]) {
+        for join in joins {
+            match join.join_operator {
+                JoinOperator::Join(_)
+                | JoinOperator::Inner(_)
+                | JoinOperator::Left(_)
+                | JoinOperator::LeftOuter(_)
+                | JoinOperator::Right(_)
+                | JoinOperator::RightOuter(_)
+                | JoinOperator::FullOuter(_)
+                | JoinOperator::CrossJoin(_) => {}
+                _ => {
+                    let way_out = "use INNER, LEFT, RIGHT, FULL or CROSS JOIN; EXISTS for a semi-join, NOT EXISTS for an anti-join";
+                    self.refuse(join.relation.span(), "Redshift has no such join", way_out);
+                }
+            }
+        }
     }
 
     /// Reading the clock is for people's queries, not for models.

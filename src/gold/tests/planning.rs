@@ -156,6 +156,16 @@ async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out()
         ("SELECT id FROM t\nWHERE k IS DISTINCT FROM 'x'", 2, "DECODE"),
         ("SELECT id, SUM(price) OVER (PARTITION BY k ORDER BY id) AS x FROM t", 1, "name its frame"),
         ("SELECT id,\n STRING_AGG(k, ',') AS x FROM t GROUP BY id", 2, "LISTAGG"),
+        (
+            "SELECT t.id FROM t\nRIGHT SEMI JOIN {{ source('staging', 't') }} AS o ON t.id = o.id",
+            2,
+            "EXISTS for a semi-join",
+        ),
+        (
+            "SELECT t.id FROM t CROSS JOIN\n({{ source('staging', 't') }} AS a LEFT ANTI JOIN\n{{ source('staging', 't') }} AS o ON a.id = o.id)",
+            3,
+            "NOT EXISTS for an anti-join",
+        ),
         ("SELECT x.a FROM (VALUES (1)) AS x (a)", 1, "VALUES"),
         ("SELECT id,\n pricee FROM t", 2, "did you mean `staging.t.price`?"),
         ("SELECT id,\n nvll(k, 'x') AS k FROM t", 2, "there is no function `nvll` / did you mean `nvl`?"),
