@@ -6,7 +6,7 @@ use datafusion::{arrow::array::RecordBatch, common::tree_node::TreeNodeRecursion
 
 use super::{
     data::{Batch, Row, world_of},
-    database::{Database, Difference, InMemory, REFUSED, Session, Shown, TABLES, shown, table_of, unique_key},
+    database::{Database, Difference, ENDLESS, InMemory, REFUSED, Session, Shown, TABLES, shown, table_of, unique_key},
     models::Relation,
     sql::{Query, query},
 };
@@ -161,7 +161,9 @@ async fn step(
     let (current, full) = (shown(&model.rows), shown(full));
     let (keys, fresh) = match run(session, &incremental, &tables).await {
         Err(failure) if failure.contains(REFUSED) => return Ok(Outcome::NotPlanned),
-        outcome => outcome?,
+        // The model itself has ended.
+        Err(failure) => return Err(failure.replace(ENDLESS, "far more rows than the model has")),
+        Ok(found) => found,
     };
     let explained = || explained(plan, &incremental);
     let seen = || format!("before {current:?}\nfull   {full:?}\nkeys   {keys:?}\n{}", explained());

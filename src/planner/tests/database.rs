@@ -195,6 +195,11 @@ pub(super) fn shown(rows: &RecordBatch) -> Vec<Shown> {
 /// columns, or below windows over a column that a filter leaves one value.
 pub(super) const REFUSED: &str = "SanityCheckPlan";
 
+/// What an error says of a query that gives more rows than anybody wants to look at one by one: a few joins of everything
+/// with everything do.
+pub(super) const ENDLESS: &str = "there is no end of rows";
+const MOST_ROWS: usize = 100_000;
+
 /// What computes.
 pub(super) struct Session {
     context: SessionContext,
@@ -236,8 +241,15 @@ impl Session {
     /// The rows of a plan; columns are called c0, c1, ...
     pub(super) async fn rows(&self, plan: &LogicalPlan) -> Result<RecordBatch, String> {
         let failed = |e: datafusion::error::DataFusionError| format!("{e}\n{}", plan.display_indent());
-        let batches: Vec<RecordBatch> =
-            engine::run(&self.context, plan.clone()).await.map_err(failed)?.try_collect().await.map_err(failed)?;
+        let mut stream = engine::run(&self.context, plan.clone()).await.map_err(failed)?;
+        let (mut batches, mut rows) = (Vec::<RecordBatch>::new(), 0);
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            rows += batch.num_rows();
+            if rows > MOST_ROWS {
+                return Err(format!("{ENDLESS}\n{}", plan.display_indent()));
+            }
+            batches.push(batch);
+        }
         let schema = schema_of(plan.schema(), "c");
         let batches: Vec<RecordBatch> = batches.iter().map(|batch| as_schema(batch, &schema)).collect();
         Ok(concat_batches(&schema, &batches).unwrap())
