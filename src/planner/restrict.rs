@@ -19,7 +19,8 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion},
     },
     logical_expr::{
-        BinaryExpr, Distinct, Expr, Join, JoinType, LogicalPlan, Operator, Projection, expr::ScalarFunction, lit,
+        BinaryExpr, Distinct, Expr, ExprSchemable as _, Join, JoinType, LogicalPlan, Operator, Projection,
+        expr::ScalarFunction, lit,
     },
 };
 
@@ -527,15 +528,23 @@ impl<'a> Sides<'a> {
 
     /// An expression as the rows of one side of a full join give it: those of both have a coalesced join column in
     /// common, whether they have a partner or not, and so whatever is made of nothing else.
+    ///
+    /// Of a column: what is computed may have a value where there is no row. And what is made of floats that are equal may
+    /// differ, as of 0 and -0.
     fn shared(&self, expr: &Expr, right: bool) -> Option<Expr> {
-        let of_one = expr.clone().transform_down(|expr| {
-            let Expr::ScalarFunction(function) = &expr else { return Ok(Transformed::no(expr)) };
+        let exactly = |ours: &Expr| ours.get_type(self.left).is_ok_and(|data_type| !data_type.is_floating());
+        let of_one = expr.clone().transform_down(|part| {
+            let Expr::ScalarFunction(function) = &part else { return Ok(Transformed::no(part)) };
             let ("coalesce", [one, other, rest @ ..]) = (function.name(), function.args.as_slice()) else {
-                return Ok(Transformed::no(expr));
+                return Ok(Transformed::no(part));
             };
-            let joined =
-                |(ours, theirs): &&(Expr, Expr)| [ours, theirs] == [one, other] || [theirs, ours] == [one, other];
-            let Some((ours, theirs)) = self.equal.iter().find(joined) else { return Ok(Transformed::no(expr)) };
+            let joined = |(ours, theirs): &&(Expr, Expr)| {
+                ([ours, theirs] == [one, other] || [theirs, ours] == [one, other])
+                    && is_of_column(ours)
+                    && is_of_column(theirs)
+                    && (part == *expr || exactly(ours))
+            };
+            let Some((ours, theirs)) = self.equal.iter().find(joined) else { return Ok(Transformed::no(part)) };
             let own = if right { theirs } else { ours }.clone();
             let one = if rest.is_empty() {
                 own
@@ -571,6 +580,15 @@ impl<'a> Sides<'a> {
             to_left.extend(by.mapped_whole(partner));
         }
         (to_left, to_right)
+    }
+}
+
+/// Whether an expression is a column, of whatever type: NULL where there is no row.
+fn is_of_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_of_column(&cast.expr),
+        _ => false,
     }
 }
 

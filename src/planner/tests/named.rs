@@ -183,6 +183,24 @@ fn a_full_join_is_followed_by_what_is_made_of_its_shared_column() {
     }
 }
 
+/// The one side computes a value of no row at all: rows of the other that have none in common with it are of that key.
+#[test]
+fn what_is_computed_of_an_absent_row_is_no_shared_column() {
+    let tables: [&[&str]; 3] = [&["1 0 0"], &["1 0 0", "5 0 0"], &[]];
+    for (shared, on) in [
+        ("coalesce(nvl(a.k, 0), nvl(b.k, 0))", "nvl(a.k, 0) = nvl(b.k, 0)"),
+        ("coalesce(a.k, nvl(b.k, 0))", "a.k = nvl(b.k, 0)"),
+    ] {
+        let sql = format!(
+            "select k, count(*) as rows from (select {shared} as k from staging.t0 a full join staging.t1 b on {on} \
+             union all select k from staging.t2) u group by k"
+        );
+        let batches =
+            [vec![insert(1, "6 0 0")], vec![insert(0, "- 0 0")], vec![delete(1, 1)], vec![insert(2, "0 0 0")]];
+        assert!(changed(&follow(&[&sql], tables, &batches)).iter().all(|changed| *changed > 0), "{shared}");
+    }
+}
+
 /// By the keys of one side alone, this side is looked at twice: for its own keys, and for the rows of the other
 /// that lose their partner, which takes more of its columns.
 #[test]
