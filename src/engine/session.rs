@@ -144,8 +144,8 @@ impl SessionFactory {
         options.execution.sort_spill_reservation_bytes = share.min(options.execution.sort_spill_reservation_bytes);
         // An optimised plan may not see any more that a column is never NULL: not in `coalesce(k, 0)` once another column
         // asks for `k IS NOT NULL`, too, and both get it from below. Unions keep what was known of their branches, and
-        // grouping over them would be refused for the difference, which matters to nobody. (Types and places are no longer
-        // compared there, either: the engine's own plans have them right.)
+        // grouping over them would be refused for the difference, which matters to nobody. That the check compares types and
+        // places, too, is given up with it.
         options.execution.skip_physical_aggregate_schema_check = true;
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
