@@ -4,13 +4,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
+    arrow::datatypes::{DataType, TimeUnit},
     common::{
         Column, DFSchema, NullEquality, Result, ScalarValue,
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
+    functions::core::nullif,
     logical_expr::{
-        BinaryExpr, Case, Cast, Distinct, EmptyRelation, Expr, ExprSchemable, Filter, Join, JoinConstraint, JoinType,
-        Limit, LogicalPlan, Operator, Projection, TryCast, Union, lit,
+        BinaryExpr, Cast, Distinct, EmptyRelation, Expr, ExprSchemable, Filter, Join, JoinConstraint, JoinType, Limit,
+        LogicalPlan, Operator, Projection, TryCast, Union, lit,
         utils::{conjunction, split_conjunction},
     },
 };
@@ -238,31 +240,46 @@ pub(super) fn replaced(expr: &Expr, schema: &DFSchema, with: impl Fn(usize) -> O
     replaced.data().ok().filter(|_| known)
 }
 
-/// An expression that gives the same where the model's gives a value, and fails nowhere: it meets
-/// rows that the model's never meets.
+/// An expression that gives the same where the model's gives a value, and is NULL where that cannot be cast or divides by
+/// zero: it meets rows that the model's never meets.
 pub(super) fn unfailing(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     expr.clone()
         .transform_up(|part| {
             Ok(match part {
-                Expr::Cast(Cast { expr, field }) => Transformed::yes(Expr::TryCast(TryCast { expr, field })),
-                Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right }) => {
-                    let data_type = right.get_type(schema)?;
-                    let zero = ScalarValue::new_zero(&data_type)?;
-                    let nothing = ScalarValue::try_from(&data_type)?;
-                    let by_zero = Expr::BinaryExpr(BinaryExpr {
-                        left: right.clone(),
-                        op: Operator::Eq,
-                        right: Box::new(lit(zero)),
-                    });
-                    let guarded = Expr::Case(Case {
-                        expr: None,
-                        when_then_expr: vec![(Box::new(by_zero), Box::new(lit(nothing)))],
-                        else_expr: Some(right),
-                    });
-                    Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right: Box::new(guarded) }))
+                Expr::Cast(Cast { expr, field }) if !always_casts(&expr.get_type(schema)?, field.data_type()) => {
+                    Transformed::yes(Expr::TryCast(TryCast { expr, field }))
+                }
+                Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
+                    if !is_never_zero(&right) =>
+                {
+                    let zero = lit(ScalarValue::new_zero(&right.get_type(schema)?)?);
+                    let right = Box::new(nullif().call(vec![*right, zero]));
+                    Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
                 }
                 other => Transformed::no(other),
             })
         })
         .data()
+}
+
+/// Whether each value of a type has one of the other.
+fn always_casts(from: &DataType, to: &DataType) -> bool {
+    from == to
+        || (to.is_string() && (from.is_string() || from.is_numeric() || *from == DataType::Boolean))
+        || (to.is_floating() && from.is_integer())
+        || (from.is_signed_integer() && to.is_signed_integer() && from.primitive_width() <= to.primitive_width())
+        || matches!((from, to), (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Date32))
+}
+
+/// Of divisors: whether it is another number, or asked for already.
+fn is_never_zero(expr: &Expr) -> bool {
+    let is_zero = |value: &ScalarValue| ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| *value == zero);
+    match expr {
+        Expr::Literal(value, _) => !is_zero(value),
+        Expr::ScalarFunction(function) => {
+            function.name() == "nullif"
+                && matches!(function.args.as_slice(), [_, Expr::Literal(value, _)] if is_zero(value))
+        }
+        _ => false,
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rule that every operator keeps: of its rows whose restricting columns are among the keys it
 //! has exactly those of the model; other rows may be there or not, and may be wrong. So the last
-//! step matches the result with the keys once more.
+//! step matches the result with the keys once more. What keys are made of is computed of rows, too, that conditions of the
+//! model leave out, and must not fail there.
 //!
 //! Keys reach a table through columns that an operator passes on: group columns below an aggregate,
 //! partition columns below a window, any column elsewhere. They never reach the nullable side of an
@@ -28,7 +29,7 @@ use super::{
     Affected, MATCHING, Matched, Restricted,
     columns::{
         Columns, On, column, distinct, filtered, is_over, null, numbered, only, padded, position, reads, renamed,
-        replaced, spread, union,
+        replaced, spread, unfailing, union,
     },
     sets::{KeySets, is_set},
     shape::{Node, kept_groups, partition_columns},
@@ -283,15 +284,17 @@ impl<'a, 't> Restrict<'a, 't> {
         };
         let terms = fixed.into_iter().map(|(expr, key)| {
             let left = Box::new(column(keys.schema(), key));
-            Expr::BinaryExpr(BinaryExpr { left, op: operator, right: Box::new(expr) })
+            let right = Box::new(unfailing(&expr, &DFSchema::empty())?);
+            Ok(Expr::BinaryExpr(BinaryExpr { left, op: operator, right }))
         });
+        let terms = terms.collect::<Result<_>>()?;
         let kept: Vec<Expr> = if others.is_empty() {
             vec![lit(true).alias("k0")]
         } else {
             let columns = others.iter().map(|&key| column(keys.schema(), key));
             columns.enumerate().map(|(place, key)| key.alias(format!("k{place}"))).collect()
         };
-        let found = filtered(keys.clone(), terms.collect())?;
+        let found = filtered(keys.clone(), terms)?;
         let plan = distinct(LogicalPlan::Projection(Projection::try_new(kept, found.into())?));
         Ok(self.sets.add(plan))
     }
@@ -333,8 +336,12 @@ impl<'a, 't> Restrict<'a, 't> {
         }
         let ours: Vec<Expr> = pairs.iter().map(|(ours, _)| ours.clone()).collect();
         let (from, ours) = origin(restricted, ours);
-        let named = ours.into_iter().enumerate().map(|(place, expr)| expr.unalias().alias(format!("k{place}")));
-        let plan = distinct(LogicalPlan::Projection(Projection::try_new(named.collect(), from.clone().into())?));
+        let named = ours.into_iter().enumerate().map(|(place, expr)| {
+            let expr = unfailing(&expr.unalias(), from.schema())?;
+            Ok(expr.alias(format!("k{place}")))
+        });
+        let named = named.collect::<Result<_>>()?;
+        let plan = distinct(LogicalPlan::Projection(Projection::try_new(named, from.clone().into())?));
         let number = self.sets.add(plan);
         let columns = (0..pairs.len()).collect();
         let exprs = pairs.into_iter().map(|(_, theirs)| theirs.clone()).collect();
@@ -367,8 +374,12 @@ impl<'a, 't> Restrict<'a, 't> {
         let whole = by.keys.columns.len() == keys.schema().fields().len();
         let keys = LogicalPlan::Projection(Projection::try_new(columns.collect(), keys.clone().into())?);
         let keys = if whole { keys } else { distinct(keys) };
-        let equal = by.exprs.iter().enumerate().map(|(place, expr)| (expr.clone(), column(keys.schema(), place)));
-        On { equal: equal.collect(), other: Vec::new(), nulls: by.nulls }.semi_join(plan, keys)
+        let equal = by.exprs.iter().enumerate().map(|(place, expr)| {
+            let expr = unfailing(expr, plan.schema())?;
+            Ok((expr, column(keys.schema(), place)))
+        });
+        let equal = equal.collect::<Result<_>>()?;
+        On { equal, other: Vec::new(), nulls: by.nulls }.semi_join(plan, keys)
     }
 }
 
