@@ -266,25 +266,20 @@ impl Writer<'_> {
                 *column = column.nullable();
             }
         }
-        if let (JoinKind::Full, (Operand::Column(ours), Operand::Column(theirs))) =
-            (kind, pair(&left, &right, on.left, on.right))
-        {
-            let (one, other) = (left.columns[ours], right.columns[theirs]);
-            names.insert(
-                0,
-                if on.using {
-                    format!("coalesce({l}.j, {r}.j)")
-                } else {
-                    format!("coalesce({l}.c{ours}, {r}.c{theirs})")
-                },
-            );
+        let (ours, theirs) = operands(&left, &right, on);
+        if let (JoinKind::Full, Some(one), Some(other)) = (kind, ours.column(), theirs.column()) {
+            let (one, other) = (left.columns[one], right.columns[other]);
+            let shared = if on.using { [format!("{l}.j"), format!("{r}.j")] } else { [ours.of(&l), theirs.of(&r)] };
+            names.insert(0, format!("coalesce({})", shared.join(", ")));
+            // What is computed has a value where there is no row.
+            let columns_only = matches!((ours, theirs), (Operand::Column(_), Operand::Column(_)));
             columns.insert(
                 0,
                 Fact {
                     kind: one.kind,
                     derived: one.derived || other.derived,
-                    reaching: one.reaching && other.reaching,
-                    faithful: one.faithful && other.faithful,
+                    reaching: columns_only && one.reaching && other.reaching,
+                    faithful: columns_only && one.faithful && other.faithful,
                 },
             );
         }
@@ -515,6 +510,8 @@ fn both(left: &Query, l: &str, right: &Query, r: &str, pick: u8) -> (Vec<String>
 #[derive(Debug, Clone, Copy)]
 enum Operand {
     Column(usize),
+    /// The number in a column, or 0.
+    OrZero(usize),
     One,
 }
 
@@ -522,7 +519,15 @@ impl Operand {
     fn of(self, alias: &str) -> String {
         match self {
             Self::Column(column) => format!("{alias}.c{column}"),
+            Self::OrZero(column) => format!("nvl({alias}.c{column}, 0)"),
             Self::One => "1".into(),
+        }
+    }
+
+    fn column(self) -> Option<usize> {
+        match self {
+            Self::Column(column) | Self::OrZero(column) => Some(column),
+            Self::One => None,
         }
     }
 }
@@ -536,10 +541,22 @@ fn pair(left: &Query, right: &Query, ours: u8, theirs: u8) -> (Operand, Operand)
     }
 }
 
+/// What a condition compares: now and then what is computed of a column.
+fn operands(left: &Query, right: &Query, on: &Condition) -> (Operand, Operand) {
+    let computed = |operand, of: &Query, from: u8| match operand {
+        Operand::Column(column) if on.pick >= from && of.columns[column].kind == Type::Number => {
+            Operand::OrZero(column)
+        }
+        operand => operand,
+    };
+    let (ours, theirs) = pair(left, right, on.left, on.right);
+    (computed(ours, left, 232), computed(theirs, right, 216))
+}
+
 /// Whether rows with these operands equal are of one world.
 fn together(left: &Query, right: &Query, ours: Operand, theirs: Operand) -> bool {
-    matches!((ours, theirs), (Operand::Column(ours), Operand::Column(theirs))
-        if left.columns[ours].faithful && right.columns[theirs].faithful)
+    let faithful = |of: &Query, operand: Operand| operand.column().is_some_and(|column| of.columns[column].faithful);
+    faithful(left, ours) && faithful(right, theirs)
 }
 
 /// Two sides joined, and whether rows that meet are of one world.
@@ -551,7 +568,7 @@ fn joined(
     on: &Condition,
     more: bool,
 ) -> (String, bool) {
-    let (ours, theirs) = pair(left, right, on.left, on.right);
+    let (ours, theirs) = operands(left, right, on);
     if !on.using {
         let (text, together) = condition(left, l, right, r, on, more);
         return (format!("({from_left}) as {l} {kind} join ({from_right}) as {r} on {text}"), together);
@@ -573,7 +590,7 @@ fn joined(
 
 /// The condition, and whether rows that meet are of one world.
 fn condition(left: &Query, l: &str, right: &Query, r: &str, on: &Condition, more: bool) -> (String, bool) {
-    let (ours, theirs) = pair(left, right, on.left, on.right);
+    let (ours, theirs) = operands(left, right, on);
     let mut text = format!("{} = {}", ours.of(l), theirs.of(r));
     if let Some((ours, theirs, how)) = on.more.filter(|_| more)
         && let (Some(ours), Some(theirs)) = (left.more(ours), right.more(theirs))
