@@ -82,6 +82,9 @@ pub(crate) fn canonical(sql: &str) -> Result<String, TokenizerError> {
         match &token.token {
             Token::Whitespace(_) | Token::EOF => continue,
             Token::Word(word) if word.quote_style.is_none() => text.push_str(&word.value.to_ascii_lowercase()),
+            // The token does not say which quotes are part of it.
+            Token::Word(word) => text.push_str(&format!("\"{}\"", word.value.replace('"', "\"\""))),
+            Token::SingleQuotedString(value) => text.push_str(&format!("'{}'", value.replace('\'', "''"))),
             other => text.push_str(&other.to_string()),
         }
         text.push(' ');
@@ -102,5 +105,7 @@ mod tests {
         assert_eq!(canonical("SELECT  A , -- the key\n 'X'\nFROM T; ").unwrap(), plain);
         assert_ne!(canonical("select a, 'x' from t").unwrap(), plain);
         assert_ne!(canonical("select a, 'X' from u").unwrap(), plain);
+        assert_ne!(canonical("select 'a'' , ''b'").unwrap(), canonical("select 'a' , 'b'").unwrap());
+        assert_ne!(canonical("select \"a\"\" , \"\"b\"").unwrap(), canonical("select \"a\" , \"b\"").unwrap());
     }
 }

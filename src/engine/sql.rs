@@ -1,6 +1,9 @@
 //! The one way from SQL text to a logical plan, for models, tests, `smelt query` and the server.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::ControlFlow,
+};
 
 use datafusion::{
     common::DataFusionError,
@@ -145,9 +148,17 @@ pub(crate) fn tables(sql: &SqlText) -> Result<Vec<TableUse>> {
 struct TableUses {
     /// Where a bare name is looked up.
     default_schema: String,
-    /// The names of the WITH parts of each query around this place.
-    scopes: Vec<BTreeSet<String>>,
+    /// Of each query around this place.
+    scopes: Vec<Scope>,
     uses: Vec<TableUse>,
+}
+
+/// The names of a query's WITH parts. A part can be read by those after it and by the query, and by itself if it is
+/// recursive: before, its name is a table's.
+struct Scope {
+    known: BTreeSet<String>,
+    /// Those that are still to come, in their order.
+    coming: VecDeque<String>,
 }
 
 impl TableUses {
@@ -161,12 +172,21 @@ impl VisitorMut for TableUses {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         let parts = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.scopes.push(parts.map(|part| part.alias.name.value.to_ascii_lowercase()).collect());
+        let coming: VecDeque<String> = parts.map(|part| part.alias.name.value.to_ascii_lowercase()).collect();
+        let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+        let known = if recursive { coming.iter().cloned().collect() } else { BTreeSet::new() };
+        self.scopes.push(Scope { known, coming });
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
         self.scopes.pop();
+        // A query's WITH parts are visited before all else in it.
+        if let Some(around) = self.scopes.last_mut()
+            && let Some(part) = around.coming.pop_front()
+        {
+            around.known.insert(part);
+        }
         ControlFlow::Continue(())
     }
 
@@ -174,7 +194,7 @@ impl VisitorMut for TableUses {
         let names: Vec<String> =
             relation.0.iter().filter_map(|part| part.as_ident()).map(|name| name.value.to_ascii_lowercase()).collect();
         let (schema, table) = match names.as_slice() {
-            [table] if self.scopes.iter().any(|scope| scope.contains(table)) => return ControlFlow::Continue(()),
+            [table] if self.scopes.iter().any(|scope| scope.known.contains(table)) => return ControlFlow::Continue(()),
             [table] => (self.default_schema.clone(), table.clone()),
             [.., schema, table] => (schema.clone(), table.clone()),
             [] => return ControlFlow::Continue(()),

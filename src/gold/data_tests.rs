@@ -1,11 +1,13 @@
 //! From the tests in YAML files to queries whose rows are the failures.
 
+use std::collections::BTreeSet;
+
 use super::{
     Relation,
     schema_yml::{Described, TestKind, WrittenTest},
 };
 use crate::{
-    engine::SqlText,
+    engine::{SqlText, tables},
     quality::{Check, Claim},
 };
 
@@ -13,18 +15,20 @@ use crate::{
 pub(super) fn checks(model: &Described, owner: &str) -> Vec<Check> {
     let relation = Relation::Model(model.name.clone());
     let check = |test: &WrittenTest| {
-        let (name, query, other) = query(&model.name, test);
+        let (name, query) = query(&model.name, test);
         let span = model.document.span(&test.pointer);
-        let mut inputs = vec![relation.clone()];
-        inputs.extend(other);
+        let sql = SqlText::made(query.sql, model.document.file.clone(), span.clone());
+        // A filter may read what it likes. Where it is no SQL, planning says so.
+        let read = tables(&sql).unwrap_or_default();
+        let inputs: BTreeSet<Relation> = read.into_iter().filter_map(Relation::of).chain([relation.clone()]).collect();
         Check {
             name: test.name.clone().unwrap_or(name),
             table: relation.to_string(),
             owner: owner.to_owned(),
             severity: test.severity,
-            inputs,
-            quick: query.quick.map(|sql| SqlText::made(sql, model.document.file.clone(), span.clone())),
-            sql: SqlText::made(query.sql, model.document.file.clone(), span),
+            inputs: inputs.into_iter().collect(),
+            quick: query.quick.map(|sql| SqlText::made(sql, model.document.file.clone(), span)),
+            sql,
             claim: claim(&model.name, test),
         }
     };
@@ -44,8 +48,8 @@ fn claim(model: &str, test: &WrittenTest) -> Option<Claim> {
     }
 }
 
-/// The check's name, its SQL, and the other table it reads.
-fn query(model: &str, test: &WrittenTest) -> (String, Query, Option<Relation>) {
+/// The check's name, and its SQL.
+fn query(model: &str, test: &WrittenTest) -> (String, Query) {
     let table = Relation::Model(model.to_owned());
     let rows = match &test.filter {
         Some(filter) => format!("(SELECT * FROM {table} WHERE {filter}) AS tested"),
@@ -53,20 +57,18 @@ fn query(model: &str, test: &WrittenTest) -> (String, Query, Option<Relation>) {
     };
     match &test.kind {
         TestKind::NotNull { column } => {
-            (format!("not_null_{model}_{column}"), format!("SELECT * FROM {rows} WHERE {column} IS NULL").into(), None)
+            (format!("not_null_{model}_{column}"), format!("SELECT * FROM {rows} WHERE {column} IS NULL").into())
         }
         TestKind::Unique { column } => (
             format!("unique_{model}_{column}"),
             duplicates(&rows, Some(&format!("{column} IS NOT NULL")), std::slice::from_ref(column)),
-            None,
         ),
         TestKind::UniqueTogether { columns } => {
-            (format!("unique_{model}_{}", columns.join("_")), duplicates(&rows, None, columns), None)
+            (format!("unique_{model}_{}", columns.join("_")), duplicates(&rows, None, columns))
         }
         TestKind::AcceptedValues { column, values } => (
             format!("accepted_values_{model}_{column}"),
             format!("SELECT * FROM {rows} WHERE {column} NOT IN ({})", values.join(", ")).into(),
-            None,
         ),
         TestKind::Relationships { column, to, field } => (
             format!("relationships_{model}_{column}_{}", to.table()),
@@ -74,7 +76,6 @@ fn query(model: &str, test: &WrittenTest) -> (String, Query, Option<Relation>) {
                 "SELECT * FROM {rows} WHERE {column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {to} AS parent WHERE parent.{field} = tested.{column})"
             )
             .into(),
-            Some(to.clone()),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! What a model's rows may not depend on: the order in which rows happen to come.
+//! What a model's or rule's rows may not depend on: the order in which rows happen to come.
 //!
 //! Three things would let it in. An ORDER BY with ties inside a window or list, where the function
 //! sees the order; LIMIT without a total order; and sums of floats, which differ with the order of
@@ -17,7 +17,7 @@ use datafusion::{
     },
 };
 
-use super::keys::{Key, position, unaliased, unique_keys};
+use super::keys::{Key, keeps_apart, position, unaliased, unique_keys};
 use crate::{
     engine::{SqlText, sql_span},
     error::{Error, Result},
@@ -25,7 +25,7 @@ use crate::{
 
 /// # Errors
 /// `Input` for each expression whose value the order of rows decides.
-pub(super) fn check(plan: &LogicalPlan, sql: &SqlText) -> Result<()> {
+pub(crate) fn check(plan: &LogicalPlan, sql: &SqlText) -> Result<()> {
     let mut errors = Vec::new();
     // The visitor itself cannot fail.
     let _ = plan.apply_with_subqueries(|node| {
@@ -75,6 +75,9 @@ fn window_function(function: &WindowFunction, expr: &Expr, input: &LogicalPlan, 
     {
         return Some(error);
     }
+    if let Some(error) = by_chance(name, expr, sql) {
+        return Some(error);
+    }
     if !sees_order {
         return None;
     }
@@ -103,12 +106,19 @@ fn aggregate_function(
         let message = format!("`{name}` is not exact, so its result depends on the order of rows");
         return Some(placed(expr, sql, message).hint("use COUNT(DISTINCT ...) or MEDIAN"));
     }
+    if let Some(error) = by_chance(name, expr, sql) {
+        return Some(error);
+    }
     if !sees_order(name) {
         return None;
     }
-    // Rows that tie on the listed value itself list the same value.
-    let listed = params.args.first().map(without_casts);
-    if params.order_by.iter().any(|order| Some(without_casts(&order.expr)) == listed) {
+    // Rows that tie on the listed value itself, or on what it is cast from, list the same value.
+    let listed = params.args.first();
+    let is_listed = |order: &SortExpr| {
+        let by = [unaliased(&order.expr), told_apart(&order.expr, input.schema())];
+        listed.is_some_and(|listed| casts(listed).any(|cast_from| by.contains(&cast_from)))
+    };
+    if params.order_by.iter().any(is_listed) {
         return None;
     }
     let known: Key = groups
@@ -117,6 +127,11 @@ fn aggregate_function(
         .filter_map(|expr| position(expr, input))
         .collect();
     ties(name, &known, &params.order_by, Some(expr), input, sql)
+}
+
+fn by_chance(aggregate: &str, expr: &Expr, sql: &SqlText) -> Option<Error> {
+    (aggregate == "any_value")
+        .then(|| placed(expr, sql, "`any_value` takes a value by chance".to_owned()).hint("use MIN or MAX"))
 }
 
 /// Aggregates whose value the order of their rows decides.
@@ -206,9 +221,20 @@ fn float(name: &str, expr: &Expr, schema: &DFSchema, sql: &SqlText) -> Option<Er
     Some(placed(expr, sql, message).hint("cast to DECIMAL first, as in `SUM(CAST(amount AS DECIMAL(18, 2)))`"))
 }
 
-fn without_casts(expr: &Expr) -> &Expr {
+/// An expression, what it is cast from, and what that is cast from.
+fn casts(expr: &Expr) -> impl Iterator<Item = &Expr> {
+    std::iter::successors(Some(unaliased(expr)), |expr| match expr {
+        Expr::Cast(cast) => Some(unaliased(&cast.expr)),
+        _ => None,
+    })
+}
+
+/// An expression without the casts on it that give different values for different values.
+fn told_apart<'a>(expr: &'a Expr, schema: &DFSchema) -> &'a Expr {
     match unaliased(expr) {
-        Expr::Cast(cast) => without_casts(&cast.expr),
+        Expr::Cast(cast) if cast.expr.get_type(schema).is_ok_and(|from| keeps_apart(&from, cast.field.data_type())) => {
+            told_apart(&cast.expr, schema)
+        }
         other => other,
     }
 }

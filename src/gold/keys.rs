@@ -4,14 +4,14 @@
 //! a model's table, to pass its key on. Sound, not complete: a key that is found is one; there may
 //! be others.
 
-use std::{any::Any, collections::BTreeSet};
+use std::{any::Any, collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::DataType,
     common::{Constraint, ScalarValue},
     datasource::source_as_provider,
     logical_expr::{
-        Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, TableScan, WindowFunctionDefinition,
+        Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, TableScan, Union, WindowFunctionDefinition,
         utils::split_conjunction,
     },
 };
@@ -122,8 +122,18 @@ fn find(plan: &LogicalPlan) -> Vec<Key> {
             let left_once = left.iter().any(|key| key.is_subset(&on_left));
             let shifted: Vec<Key> =
                 right.iter().map(|key| key.iter().map(|column| column + offset).collect()).collect();
-            let mut keys: Vec<Key> =
-                left.iter().flat_map(|left| shifted.iter().map(move |right| left | right)).collect();
+            // Of a full join, rows that have no partner on either side may be NULL in all of both keys, and the same.
+            let never_null =
+                |side: &LogicalPlan, key: &Key| key.iter().any(|&column| !side.schema().field(column).is_nullable());
+            let mut keys = Vec::new();
+            for one in &left {
+                for (other, shifted) in std::iter::zip(&right, &shifted) {
+                    let apart = || never_null(&join.left, one) || never_null(&join.right, other);
+                    if join.join_type != JoinType::Full || apart() {
+                        keys.push(one | shifted);
+                    }
+                }
+            }
             if right_once && matches!(join.join_type, JoinType::Inner | JoinType::Left) {
                 keys.extend(left);
             }
@@ -132,17 +142,20 @@ fn find(plan: &LogicalPlan) -> Vec<Key> {
             }
             keys
         }
-        LogicalPlan::Union(union) => union_key(&union.inputs).into_iter().collect(),
+        LogicalPlan::Union(union) => union_key(union).into_iter().collect(),
         _ => Vec::new(),
     }
 }
 
 /// Branches that one column tells apart, as `FALSE AS is_deleted` and `TRUE AS is_deleted` do,
 /// keep their keys together with that column.
-fn union_key(branches: &[std::sync::Arc<LogicalPlan>]) -> Option<Key> {
-    let columns = branches.first()?.schema().fields().len();
-    let tells_apart = (0..columns).find(|column| {
-        let constants: Option<Vec<ScalarValue>> = branches.iter().map(|branch| constant(branch, *column)).collect();
+fn union_key(union: &Union) -> Option<Key> {
+    let branches = &union.inputs;
+    let tells_apart = (0..union.schema.fields().len()).find(|column| {
+        // 1 may be written in several types, and is one value all the same.
+        let data_type = union.schema.field(*column).data_type();
+        let of = |branch: &Arc<LogicalPlan>| constant(branch, *column)?.cast_to(data_type).ok();
+        let constants: Option<Vec<ScalarValue>> = branches.iter().map(of).collect();
         constants.is_some_and(|constants| {
             constants.iter().enumerate().all(|(index, value)| !constants[..index].contains(value))
         })
@@ -227,7 +240,7 @@ pub(super) fn position(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
 }
 
 /// Whether a cast gives different values for different values (or fails).
-fn keeps_apart(from: &DataType, to: &DataType) -> bool {
+pub(super) fn keeps_apart(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (from, to) if from.is_integer() => to.is_integer() || matches!(to, DataType::Decimal128(_, 0..)),
         (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => from <= to,

@@ -11,7 +11,7 @@ use super::{
     schema_yml::{self, Described},
 };
 use crate::{
-    engine::{GOLD, STAGING, SqlText, TableUse, canonical, tables},
+    engine::{GOLD, STAGING, SqlText, canonical, tables},
     error::{self, Error, Result, SourceFile, nearest},
     project::{Document, Project, Severity, files_below, hex_sha256},
     quality::Check,
@@ -199,17 +199,14 @@ fn inputs(rendered: &Rendered, world: &World<'_>) -> Result<Vec<Relation>> {
     let sql = &rendered.sql;
     let mut errors = Vec::new();
     let mut inputs = Vec::new();
-    for TableUse { schema, table, span } in tables(sql)? {
-        let relation = match schema.as_str() {
-            GOLD => Relation::Model(table),
-            STAGING => Relation::Source { schema, table },
-            _ => {
-                errors.push(
-                    sql.error_at(span, format!("a model cannot read `{schema}.{table}`"))
-                        .hint(format!("models read `{STAGING}` through `source` and other models through `ref`")),
-                );
-                continue;
-            }
+    for named in tables(sql)? {
+        let (name, span) = (format!("{}.{}", named.schema, named.table), named.span);
+        let Some(relation) = Relation::of(named) else {
+            errors.push(
+                sql.error_at(span, format!("a model cannot read `{name}`"))
+                    .hint(format!("models read `{STAGING}` through `source` and other models through `ref`")),
+            );
+            continue;
         };
         if !rendered.relations.contains(&relation) {
             let way = match &relation {

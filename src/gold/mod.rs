@@ -28,18 +28,19 @@ mod render;
 mod schema_yml;
 
 use crate::{
-    engine::{GOLD, SqlText},
+    engine::{GOLD, STAGING, SqlText, TableUse},
     error::{Error, Result, nearest},
     quality::Check,
 };
 
 pub(crate) use data_tests::{Query, duplicates};
+pub(crate) use determinism::check as check_determinism;
 pub use keys::{Key, unaliased, unique_keys};
 pub use plan::{Planned, execute, plan};
 pub use schema_yml::Column;
 
 /// Bumped when the same SQL over the same rows would give other rows than before.
-const GOLD_SEMANTICS: u32 = 1;
+const GOLD_SEMANTICS: u32 = 2;
 
 /// A table that a model or check reads. Shown as SQL names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,15 @@ pub enum Relation {
 }
 
 impl Relation {
+    /// What a name in SQL means; nothing where no table can have it.
+    pub(crate) fn of(named: TableUse) -> Option<Self> {
+        match named.schema.as_str() {
+            GOLD => Some(Self::Model(named.table)),
+            STAGING => Some(Self::Source { schema: named.schema, table: named.table }),
+            _ => None,
+        }
+    }
+
     pub fn schema(&self) -> &str {
         match self {
             Self::Source { schema, .. } => schema,

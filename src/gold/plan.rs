@@ -9,7 +9,7 @@ use datafusion::{
     },
     common::{Column, DataFusionError},
     execution::SendableRecordBatchStream,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit},
     physical_plan::stream::RecordBatchStreamAdapter,
     prelude::SessionContext,
 };
@@ -55,6 +55,8 @@ pub async fn plan(context: &SessionContext, model: &Model) -> Result<Planned> {
         let column = Expr::from(from);
         let unchanged = from.1.data_type() == field.data_type();
         let column = if unchanged { column } else { cast(column, field.data_type().clone()) };
+        // Joins and groups take -0 for 0, so a change of the one to the other would be followed or not: 0 is kept.
+        let column = if field.data_type().is_floating() { column + lit(0.0) } else { column };
         column.alias(field.name())
     });
     let columns: Vec<Expr> = columns.collect();

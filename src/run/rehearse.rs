@@ -54,10 +54,14 @@ impl Workshop<'_> {
             }
         }
         for rule in self.rules() {
-            if !missing(&rule.inputs, &unknown)
-                && let Err(error) = plan(&of_rules, &rule.sql, Purpose::Model).await
-            {
+            if missing(&rule.inputs, &unknown) {
+                continue;
+            }
+            if let Err(error) = plan(&of_rules, &rule.sql, Purpose::Model).await {
                 errors.push(error);
+            } else if let Ok(told) = plan(&context, &rule.sql, Purpose::Model).await {
+                // What keys leave no choice of is no matter of chance: rules of keys are looked at as all others.
+                errors.extend(gold::check_determinism(&told, &rule.sql).err());
             }
         }
         errors.extend(self.misses_what_they_wait_for());

@@ -262,3 +262,52 @@ fn a_rule_that_held_is_broken_by_any_change_that_breaks_it() {
     shop.smelt(["ingest", "inbox/last/order_items.jsonl"]).ok();
     shop.smelt(["run"]).ok();
 }
+
+/// What a rule reads is what its SQL reads, wherever it says so: in a test's filter, and under a name that a later part of
+/// WITH has, too. A change of that breaks it.
+#[test]
+fn a_rule_is_broken_by_whatever_it_reads() {
+    let shop = Shop::open();
+    shop.write(
+        "models/marts/paid.sql",
+        "SELECT payment_id, order_id, payment_status FROM {{ source('staging', 'payments_cleaned') }}\n",
+    );
+    let values = "{accepted_values: {name: known, values: [captured, pending], \
+                  config: {where: order_id in (select order_id from fact_orders)}}}";
+    shop.write(
+        "models/marts/paid.yml",
+        format!("models:\n  - name: paid\n    meta: {{owner: me}}\n    columns: [{{name: payment_status, data_tests: [{values}]}}]\n"),
+    );
+    shop.land("payments.jsonl", payment("y9", "2025-01-05").replace("captured", "failed").replace("o1", "o7"));
+    shop.run();
+    shop.land("good/payments.jsonl", payment("y8", "2025-01-05"));
+    shop.run();
+    shop.land("bad/orders.jsonl", order("o7", "2025-01-05"));
+    let fault = shop.fault(3, ["run"]);
+    assert!(fault.message.contains("known") && fault.message.contains("Y9"), "{fault:#?}");
+    shop.smelt(["hold", "inbox/bad/orders.jsonl"]).ok();
+    shop.run();
+
+    shop.write(
+        "tests/none_lost.sql",
+        "WITH fact_orders AS (SELECT order_id FROM fact_orders WHERE order_status = 'lost')\n\
+         SELECT p.payment_id FROM {{ ref('fact_payments') }} AS p INNER JOIN fact_orders AS o ON o.order_id = p.order_id\n",
+    );
+    let fault = shop.fault(2, ["run"]);
+    assert!(fault.message.contains("`gold.fact_orders` is named without saying that it is read"), "{fault:#?}");
+}
+
+/// A rule that hangs on which of several rows comes first would hold in a run, and not in a rebuild.
+#[test]
+fn a_rule_that_hangs_on_chance_is_refused() {
+    let shop = Shop::open();
+    shop.write(
+        "tests/first_is_small.sql",
+        "SELECT x.payment_id FROM (SELECT payment_id, amount, ROW_NUMBER() OVER (PARTITION BY order_id\n\
+         ORDER BY payment_status) AS rn FROM {{ ref('fact_payments') }}) AS x WHERE x.rn = 1 AND x.amount > 100\n",
+    );
+    let fault = shop.fault(2, ["run"]);
+    assert!(fault.message.contains("rows may tie"), "{fault:#?}");
+    shop.edit("tests/first_is_small.sql", "ORDER BY payment_status", "ORDER BY payment_status, payment_id");
+    shop.run();
+}

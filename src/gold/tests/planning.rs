@@ -117,8 +117,24 @@ async fn keys_follow_through_joins_groups_unions_and_first_rows() {
             "SELECT a.id, b.id AS other FROM {{ source('staging', 't') }} AS a LEFT JOIN {{ source('staging', 't') }} AS b ON a.k = b.k",
             vec![vec![0, 1]],
         ),
+        (
+            "SELECT a.id, b.id AS other FROM {{ source('staging', 't') }} AS a FULL JOIN {{ source('staging', 't') }} AS b ON a.k = b.k",
+            vec![vec![0, 1]],
+        ),
+        // A group of NULL on either side, neither with a partner.
+        (
+            "SELECT a.k, b.k AS other FROM (SELECT k FROM {{ source('staging', 't') }} GROUP BY k) AS a FULL JOIN (SELECT k FROM {{ source('staging', 't') }} GROUP BY k) AS b ON a.k = b.k",
+            vec![],
+        ),
+        (
+            "SELECT a.n, b.n AS other FROM (SELECT COUNT(*) AS n FROM {{ source('staging', 't') }}) AS a FULL JOIN (SELECT COUNT(id) + 1 AS n FROM {{ source('staging', 't') }}) AS b ON a.n = b.n",
+            vec![],
+        ),
         ("SELECT id, FALSE AS gone FROM t UNION ALL SELECT id, TRUE FROM t", vec![vec![0, 1]]),
         ("SELECT id, FALSE AS gone FROM t UNION ALL SELECT id, FALSE FROM t", vec![]),
+        ("SELECT id, CAST(1 AS INT) AS part FROM t UNION ALL SELECT id, CAST(1 AS BIGINT) FROM t", vec![]),
+        ("SELECT id, 'a' AS part FROM t UNION ALL SELECT id, CAST('a' AS VARCHAR) FROM t", vec![]),
+        ("SELECT id, 1 AS part FROM t UNION ALL SELECT id, CAST(2 AS DECIMAL(10, 2)) FROM t", vec![vec![0, 1]]),
     ] {
         let planned = plan_with(select, "[]").await.unwrap_or_else(|e| panic!("{select}: {e} {:?}", e.hint_text()));
         assert_eq!(planned.keys, keys, "{select}");
@@ -145,6 +161,13 @@ async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out()
             "add to the ORDER BY: id",
         ),
         ("SELECT k, LISTAGG(id, ',') AS ids FROM t GROUP BY k", 1, "WITHIN GROUP"),
+        (
+            "SELECT k,\n LISTAGG(CAST(price AS VARCHAR), ',') WITHIN GROUP (ORDER BY CAST(price AS INT)) AS l FROM t GROUP BY k",
+            2,
+            "may tie / add to the ORDER BY: id",
+        ),
+        ("SELECT k,\n ANY_VALUE(id) AS x FROM t GROUP BY k", 2, "by chance / use MIN or MAX"),
+        ("SELECT id,\n ANY_VALUE(k) OVER (PARTITION BY at) AS x FROM t", 2, "by chance / use MIN or MAX"),
         ("SELECT k,\n SUM(ratio) AS total FROM t GROUP BY k", 2, "cast to DECIMAL first"),
         ("SELECT AVG(ratio) AS mean FROM t", 1, "cast to DECIMAL first"),
         ("SELECT id FROM t LIMIT 3", 1, "LIMIT without ORDER BY"),
@@ -166,6 +189,12 @@ async fn rows_that_depend_on_order_chance_or_time_are_refused_with_the_way_out()
             3,
             "NOT EXISTS for an anti-join",
         ),
+        (
+            "SELECT id FROM t AS a\nFULL JOIN {{ source('staging', 't') }} AS b USING (id)",
+            2,
+            "cannot merge columns / write ON, and COALESCE",
+        ),
+        ("SELECT a.k FROM t AS a NATURAL RIGHT JOIN {{ source('staging', 't') }} AS b", 1, "cannot merge columns"),
         ("SELECT x.a FROM (VALUES (1)) AS x (a)", 1, "VALUES"),
         ("SELECT id,\n pricee FROM t", 2, "did you mean `staging.t.price`?"),
         ("SELECT id,\n nvll(k, 'x') AS k FROM t", 2, "there is no function `nvll` / did you mean `nvl`?"),
@@ -195,6 +224,7 @@ async fn ties_that_change_nothing_are_allowed() {
         "SELECT id, RANK() OVER (PARTITION BY k ORDER BY at) AS place FROM t",
         "SELECT id, SUM(price) OVER (PARTITION BY k) AS total FROM t",
         "SELECT k, LISTAGG(price, ',') WITHIN GROUP (ORDER BY price) AS prices FROM t GROUP BY k",
+        "SELECT k, LISTAGG(CAST(price AS VARCHAR), ',') WITHIN GROUP (ORDER BY CAST(price AS VARCHAR)) AS x FROM t GROUP BY k",
         "SELECT id, k FROM t ORDER BY k, id LIMIT 3",
         "SELECT AVG(price) AS mean, AVG(id) AS whole FROM t",
     ] {
