@@ -9,9 +9,9 @@ use std::{mem, ops::ControlFlow};
 use datafusion::sql::sqlparser::{
     ast::{
         BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
-        LimitClause, ObjectName, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo, TopQuantity,
-        Value, VisitorMut, WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
+        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint,
+        JoinOperator, LimitClause, ObjectName, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, TimezoneInfo,
+        TopQuantity, Value, VisitorMut, WindowFrameUnits, WindowType, helpers::attached_token::AttachedToken,
     },
     tokenizer::Span,
 };
@@ -89,8 +89,8 @@ impl VisitorMut for Lowering<'_> {
                     "write the window after each OVER",
                 );
             }
-            select.from.iter().for_each(|from| self.joins(&from.joins));
         }
+        select.from.iter().for_each(|from| self.joins(&from.joins));
         ControlFlow::Continue(())
     }
 
@@ -104,9 +104,11 @@ impl VisitorMut for Lowering<'_> {
                     let span = subquery.span();
                     self.refuse(span, "Redshift has no VALUES in FROM", "write `SELECT ... UNION ALL SELECT ...`");
                 }
-                TableFactor::NestedJoin { table_with_joins, .. } => self.joins(&table_with_joins.joins),
                 _ => {}
             }
+        }
+        if let TableFactor::NestedJoin { table_with_joins, .. } = table {
+            self.joins(&table_with_joins.joins);
         }
         ControlFlow::Continue(())
     }
@@ -160,10 +162,18 @@ impl Lowering<'_> {
         self.errors.push(self.sql.error_at(span, message).hint(way_out));
     }
 
-    /// Joins that Redshift has. Nothing else that is written gives the planner a semi-join of the right side.
+    /// Joins that Redshift has. Nothing else that is written gives the planner a semi-join of the right side. What USING
+    /// merges is the left side's column to the engine, which is NULL where there is no left row.
     fn joins(&mut self, joins: &[Join]) {
         for join in joins {
-            match join.join_operator {
+            let span = join.relation.span();
+            match &join.join_operator {
+                JoinOperator::Right(on) | JoinOperator::RightOuter(on) | JoinOperator::FullOuter(on)
+                    if matches!(on, JoinConstraint::Using(_) | JoinConstraint::Natural) =>
+                {
+                    let way_out = "write ON, and COALESCE of both sides' columns where either may be missing";
+                    self.refuse(span, "RIGHT and FULL JOIN cannot merge columns", way_out);
+                }
                 JoinOperator::Join(_)
                 | JoinOperator::Inner(_)
                 | JoinOperator::Left(_)
@@ -172,10 +182,11 @@ impl Lowering<'_> {
                 | JoinOperator::RightOuter(_)
                 | JoinOperator::FullOuter(_)
                 | JoinOperator::CrossJoin(_) => {}
-                _ => {
+                _ if self.purpose == Purpose::Model => {
                     let way_out = "use INNER, LEFT, RIGHT, FULL or CROSS JOIN; EXISTS for a semi-join, NOT EXISTS for an anti-join";
-                    self.refuse(join.relation.span(), "Redshift has no such join", way_out);
+                    self.refuse(span, "Redshift has no such join", way_out);
                 }
+                _ => {}
             }
         }
     }

@@ -179,6 +179,27 @@ async fn functions_keep_their_meaning_in_sessions_made_from_others() {
     }
 }
 
+/// What is rounded has the scale that was planned, so that values beside it keep theirs.
+#[tokio::test]
+async fn rounded_decimals_and_others_are_of_one_type() {
+    let context = session();
+    let amounts = "(select cast(28.50 as decimal(18, 2)) as a union all select cast(50.00 as decimal(18, 2))) t";
+    for (query, expected) in [
+        (
+            format!("select case when a > 30 then round(a, 0) else a end as b from {amounts} order by b"),
+            ["28.50", "50.00"],
+        ),
+        (
+            format!("select a from {amounts} where round(a, 1) in (select a from {amounts}) order by a"),
+            ["28.50", "50.00"],
+        ),
+        (format!("select round(a, 0) as b from {amounts} group by round(a, 0) order by b"), ["29", "50"]),
+    ] {
+        let found = rows(&context, &query).await.unwrap();
+        assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), expected, "{query}");
+    }
+}
+
 /// Conditions stay with their columns, whatever joins do with the sides and however columns are called.
 #[tokio::test]
 async fn columns_of_one_name_are_told_apart() {

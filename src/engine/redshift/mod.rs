@@ -12,7 +12,7 @@
 //! | `texts` | STRTOL, SHA2, casts to VARCHAR(n) |
 //! | `fnv` | FNV_HASH |
 //! | `timestamp_text` | timestamps cast to VARCHAR |
-//! | `trunc` | TRUNC |
+//! | `round`, `trunc` | ROUND, TRUNC |
 //! | `planner`, `types` | division, AVG, EXTRACT, dates against timestamps; type names |
 //!
 //! What is only another spelling (NVL, DECODE, CHARINDEX ...) is rewritten in `lower`, beside.
@@ -22,6 +22,7 @@ mod dates;
 mod fnv;
 mod patterns;
 mod planner;
+mod round;
 mod scalar;
 mod texts;
 mod timestamp_text;
@@ -54,6 +55,7 @@ pub(super) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
             .flatten()
             .map(|function| Arc::new(function.into_udf()))
             .chain([
+                Arc::new(ScalarUDF::new_from_impl(round::Round::new())),
                 Arc::new(ScalarUDF::new_from_impl(trunc::Trunc::new())),
                 Arc::new(character_length().as_ref().clone().with_aliases(["len", "textlen"])),
             ])
