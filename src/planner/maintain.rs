@@ -19,8 +19,8 @@ use datafusion::{
     common::{NullEquality, Result, ScalarValue, TableReference},
     functions_aggregate::expr_fn::{count, max, min, sum},
     logical_expr::{
-        Aggregate, BinaryExpr, Expr, ExprSchemable as _, JoinType, LogicalPlan, Operator, Projection, Union, cast,
-        expr::AggregateFunction, lit, utils::split_conjunction, when,
+        Aggregate, Expr, ExprSchemable as _, JoinType, LogicalPlan, Projection, Union, cast, expr::AggregateFunction,
+        lit, when,
     },
 };
 
@@ -491,7 +491,7 @@ fn kind(
         return Ok(None);
     };
     let below = rows.plan.schema();
-    let nullable = value.nullable(below)? && !position(value, below).is_some_and(|place| never_null(rows, place));
+    let nullable = value.nullable(below)? && !position(value, below).is_some_and(|place| rows.never_null(place));
     Ok(match (function.func.name(), params.distinct) {
         ("count", false) => Some(Kind::Count { of_all: !nullable }),
         // Of floats, -0 is counted as 0, and is another value to a lookup.
@@ -508,60 +508,6 @@ fn kind(
         ("max", _) if is_ordered(data_type) => Some(Kind::Extreme(Extreme::Greatest)),
         _ => None,
     })
-}
-
-/// Whether no row has NULL in a column: what rows are joined or compared by is never NULL, for one. A unique
-/// key's columns may be, once.
-fn never_null(node: &Node, place: usize) -> bool {
-    let schema = node.plan.schema();
-    if !schema.field(place).is_nullable() {
-        return true;
-    }
-    match (&node.plan, node.inputs.as_slice()) {
-        (LogicalPlan::Projection(projection), [input]) => {
-            position(&projection.expr[place], input.plan.schema()).is_some_and(|place| never_null(input, place))
-        }
-        (LogicalPlan::Filter(filter), [input]) => {
-            let is = |expr: &Expr| position(expr, schema) == Some(place);
-            let refuses = split_conjunction(&filter.predicate).into_iter().any(|term| match term {
-                Expr::IsNotNull(expr) => is(expr),
-                Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-                    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) && (is(left) || is(right))
-                }
-                _ => false,
-            });
-            refuses || never_null(input, place)
-        }
-        (LogicalPlan::Join(join), [left, right]) => {
-            let width = left.derived.len();
-            let (keeps_left, keeps_right, both) = match join.join_type {
-                JoinType::Inner => (true, true, true),
-                JoinType::LeftSemi => (true, false, true),
-                JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => (true, false, false),
-                JoinType::Right => (false, true, false),
-                _ => (false, false, false),
-            };
-            let on = On::of(join);
-            let matched = |expr: &Expr| position(expr, schema) == Some(place);
-            if both
-                && on.nulls == NullEquality::NullEqualsNothing
-                && on.equal.iter().any(|(ours, theirs)| matched(ours) || matched(theirs))
-            {
-                return true;
-            }
-            if place < width {
-                keeps_left && never_null(left, place)
-            } else {
-                keeps_right && place - width < right.derived.len() && never_null(right, place - width)
-            }
-        }
-        (LogicalPlan::Union(_), branches) => branches.iter().all(|branch| never_null(branch, place)),
-        (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_) | LogicalPlan::Distinct(_), [input]) => {
-            never_null(input, place)
-        }
-        _ => false,
-    }
 }
 
 /// Whether an expression over an aggregate's columns is one of them, through casts that keep its value.

@@ -24,6 +24,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `shape` | a plan as a tree in which each table occurrence has a number, and what cannot be planned |
+//! | `partitions` | what windows partition by, as columns |
 //! | `key`, `delta`, `relax`, `restrict` | steps 1 to 4 |
 //! | `maintain` | aggregates by difference |
 //! | `sets` | key sets |
@@ -38,6 +39,7 @@ mod delta;
 mod key;
 mod maintain;
 mod origins;
+mod partitions;
 mod relax;
 mod render;
 mod restrict;
@@ -231,7 +233,6 @@ pub enum Part {
     Limit,
     NotInNullable,
     Subquery,
-    DistinctOn,
     Other(String),
 }
 
@@ -245,7 +246,6 @@ impl fmt::Display for Whole {
                 f.write_str("NOT IN depends on whether there is a NULL anywhere in its list")
             }
             Self::Part(Part::Subquery) => f.write_str("it has a subquery that is no join"),
-            Self::Part(Part::DistinctOn) => f.write_str("DISTINCT ON keeps one row of many"),
             Self::Part(Part::Other(name)) => write!(f, "it has a part that is not followed: {name}"),
         }
     }
@@ -256,10 +256,8 @@ impl Whole {
     pub fn way_out(&self) -> &'static str {
         match self {
             Self::NoKey => "let it output its GROUP BY or PARTITION BY columns",
-            Self::NothingRestricted => {
-                "let it output the columns that it groups, partitions and joins by, as they are in their tables"
-            }
-            Self::Part(Part::Limit | Part::DistinctOn) => {
+            Self::NothingRestricted => "let it output what it groups, partitions and joins by",
+            Self::Part(Part::Limit) => {
                 "use ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) in a subquery, and filter by it"
             }
             Self::Part(Part::NotInNullable) => "use NOT EXISTS",
@@ -288,15 +286,16 @@ pub fn plan(
         Ok(root) => root,
         Err(part) => return Ok(Strategy::Whole(Whole::Part(part))),
     };
-    let (mut key, mut why) = match key::choose(&root, tested) {
-        Ok(chosen) => chosen,
-        Err(whole) => return Ok(Strategy::Whole(whole)),
-    };
+    let chosen = key::choose(&root, tested);
+    // Groups that reach no table may be kept by difference all the same.
+    let reaching: &[usize] = chosen.as_ref().map_or(&[], |(key, _)| key);
     let mut sets = sets::KeySets::new(tables);
-    let maintained = maintain::plan(&root, &key, changed, &mut sets)?;
-    let planned = match maintained {
-        Some(planned) => planned,
-        None => {
+    let maintained = maintain::plan(&root, reaching, changed, &mut sets)?;
+    let (planned, why) = match (maintained, chosen) {
+        (Some(planned), Ok((key, why))) if planned.key == key => (planned, why),
+        (Some(planned), _) => (planned, Why::Unique),
+        (None, Err(whole)) => return Ok(Strategy::Whole(whole)),
+        (None, Ok((mut key, mut why))) => {
             sets = sets::KeySets::new(tables);
             if let Some(joined) = key::joined(&root, &key, &|table| tables.changed_rows(table)) {
                 (key, why) = (joined, Why::Joined);
@@ -308,11 +307,11 @@ pub fn plan(
             let keys = restrict::keys_of(&root, &key, &affected)?;
             let affected_keys = sets.add(keys);
             let fresh = restrict::fresh_rows(&root, &key, affected_keys, &mut sets)?;
-            Planned { key: key.clone(), by_difference: None, affected, affected_keys, fresh }
+            (Planned { key, by_difference: None, affected, affected_keys, fresh }, why)
         }
     };
     Ok(Strategy::Incremental(Box::new(Incremental {
-        why: if planned.key == key { why } else { Why::Unique },
+        why,
         key: planned.key,
         affected: planned.affected,
         key_sets: sets.all(),

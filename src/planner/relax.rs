@@ -5,11 +5,13 @@
 //! Aggregates leave their group keys and windows the partitions that hold a changed row. Conditions
 //! that read what an aggregate or window computes are left out: their value may have changed in
 //! rows that did not. An outer join gives its matched rows, each also without the nullable side, and
-//! the unmatched rows unless the change is inside the nullable side; an anti join is no condition,
-//! unless the change is inside its right side: then rows with a partner there are affected.
+//! the unmatched rows unless the change is inside the nullable side. Of an anti join whose right side holds
+//! the change, rows with a partner there are affected; of one whose left side does, all but those that have a
+//! partner which was there and still is.
 //!
 //! Relaxed plans are monotone: rows more in any input are never a row less in the result. So a table
-//! as it is *and* was may stand for either, and several changes follow one after the other.
+//! as it is *and* was may stand for either, and several changes follow one after the other. The last of these rules is
+//! the one that is not, and need not be: such a partner is there in every state between, and the model has the row in none.
 //!
 //! Each relaxed operator has the columns of the one it stands for. Those that nothing above needs
 //! are NULL.
@@ -39,8 +41,9 @@ use super::{
 /// The distinct values of the key columns that the changed rows of a source may affect.
 pub(super) fn affected_keys(root: &Node, key: &[usize], source: &Node, sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
     let source = Source { id: source.id, occurrence: source.occurrences.start, changed: Changed::of(source, sets)? };
-    let relaxed = Relax { source: Some(source), sets, sides: BTreeMap::new(), pairs: BTreeMap::new() }
-        .node(root, &key.iter().copied().collect())?;
+    let mut relax =
+        Relax { source: Some(source), of_source: None, sets, sides: BTreeMap::new(), pairs: BTreeMap::new() };
+    let relaxed = relax.node(root, &key.iter().copied().collect())?;
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     let projected = LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?);
     Ok(distinct(projected))
@@ -49,7 +52,7 @@ pub(super) fn affected_keys(root: &Node, key: &[usize], source: &Node, sets: &mu
 /// The distinct values of the key columns among all rows that are or were.
 #[cfg(test)]
 pub(super) fn keys_ever(root: &Node, key: &[usize], sets: &mut KeySets<'_>) -> Result<LogicalPlan> {
-    let mut relax = Relax { source: None, sets, sides: BTreeMap::new(), pairs: BTreeMap::new() };
+    let mut relax = Relax { source: None, of_source: None, sets, sides: BTreeMap::new(), pairs: BTreeMap::new() };
     let relaxed = relax.node(root, &key.iter().copied().collect())?;
     let keys = key.iter().map(|&place| column(relaxed.schema(), place)).collect();
     Ok(distinct(LogicalPlan::Projection(Projection::try_new(keys, relaxed.into())?)))
@@ -90,6 +93,8 @@ impl Conditions {
 struct Relax<'a, 't> {
     /// None where a plan is wanted with all rows that are or were.
     source: Option<Source>,
+    /// There: the source by its number, and what changed of it. What its windows compute is known.
+    of_source: Option<(usize, Changed)>,
     sets: &'a mut KeySets<'t>,
     /// Sides of joins that were made, by their operator and the columns they have, and pairs, by the
     /// operator of the changed side and the columns of the other.
@@ -109,7 +114,9 @@ impl Relax<'_, '_> {
 
     /// A plan of an operator for all rows that are or were.
     fn unmarked(&mut self, node: &Node, needed: &Columns) -> Result<LogicalPlan> {
-        Relax { source: None, sets: &mut *self.sets, sides: BTreeMap::new(), pairs: BTreeMap::new() }.node(node, needed)
+        let of_source = self.source.as_ref().map(|source| (source.id, source.changed.clone()));
+        let (sides, pairs) = (BTreeMap::new(), BTreeMap::new());
+        Relax { source: None, of_source, sets: &mut *self.sets, sides, pairs }.node(node, needed)
     }
 
     /// The relaxed operator, with the columns that are needed.
@@ -120,6 +127,9 @@ impl Relax<'_, '_> {
         let schema = node.plan.schema();
         if let Some(changed) = self.changed(node) {
             return changed.rows(schema, self.sets);
+        }
+        if let Some((_, changed)) = self.of_source.as_ref().filter(|(id, _)| *id == node.id) {
+            return union(vec![changed.rows(schema, self.sets)?, node.plan.clone()], schema);
         }
         match (&node.plan, node.inputs.as_slice()) {
             (LogicalPlan::TableScan(scan), _) => {

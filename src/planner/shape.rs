@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use datafusion::{
     common::{
-        Result, TableReference,
+        NullEquality, Result, TableReference,
         config::ConfigOptions,
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
-        Aggregate, Distinct, Expr, GroupingSet, JoinType, LogicalPlan, Projection, TableScan, TableScanBuilder, Window,
-        lit,
+        Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable as _, GroupingSet, Join, JoinType, LogicalPlan, Operator,
+        Projection, TableScan, TableScanBuilder, Window, lit, utils::split_conjunction,
     },
     optimizer::{
         Optimizer, OptimizerContext, OptimizerRule, decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
@@ -21,14 +21,15 @@ use datafusion::{
 
 use super::{
     Part,
-    columns::{position, reads},
+    columns::{On, position, reads},
+    partitions::partitions_as_columns,
 };
 use crate::{
     engine::ConditionsDown,
     gold::{unaliased, unique_keys},
 };
 
-/// The model as it is followed. Subqueries become joins. Conditions go down to the rows that they are of: what
+/// The model as it is followed. Subqueries become joins, and what windows partition by columns. Conditions go down to the rows that they are of: what
 /// does not fulfil them before and after is no change, and tables listed one after the other are joined by some.
 /// Nothing else moves.
 ///
@@ -51,6 +52,7 @@ pub(super) fn followed(model: LogicalPlan) -> Result<std::result::Result<Logical
         return Ok(Err(Part::Subquery));
     }
 
+    let model = partitions_as_columns(model)?;
     // Left to the engine, a scalar subquery would be computed once and stay an expression.
     let mut options = ConfigOptions::default();
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
@@ -241,6 +243,60 @@ impl Node {
         reads(expr, self.plan.schema()).into_iter().any(|column| self.derived[column])
     }
 
+    /// Whether no row has NULL in a column: what rows are joined or compared by is never NULL, for one. A unique
+    /// key's columns may be, once.
+    pub(super) fn never_null(&self, place: usize) -> bool {
+        let schema = self.plan.schema();
+        if !schema.field(place).is_nullable() {
+            return true;
+        }
+        match (&self.plan, self.inputs.as_slice()) {
+            (LogicalPlan::Projection(projection), [input]) => {
+                position(&projection.expr[place], input.plan.schema()).is_some_and(|place| input.never_null(place))
+            }
+            (LogicalPlan::Filter(filter), [input]) => {
+                let is = |expr: &Expr| position(expr, schema) == Some(place);
+                let refuses = split_conjunction(&filter.predicate).into_iter().any(|term| match term {
+                    Expr::IsNotNull(expr) => is(expr),
+                    Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                        use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+                        matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) && (is(left) || is(right))
+                    }
+                    _ => false,
+                });
+                refuses || input.never_null(place)
+            }
+            (LogicalPlan::Join(join), [left, right]) => {
+                let width = left.derived.len();
+                let (keeps_left, keeps_right, both) = match join.join_type {
+                    JoinType::Inner => (true, true, true),
+                    JoinType::LeftSemi => (true, false, true),
+                    JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => (true, false, false),
+                    JoinType::Right => (false, true, false),
+                    _ => (false, false, false),
+                };
+                let on = On::of(join);
+                let matched = |expr: &Expr| position(expr, schema) == Some(place);
+                if both
+                    && on.nulls == NullEquality::NullEqualsNothing
+                    && on.equal.iter().any(|(ours, theirs)| matched(ours) || matched(theirs))
+                {
+                    return true;
+                }
+                if place < width {
+                    keeps_left && left.never_null(place)
+                } else {
+                    keeps_right && place - width < right.derived.len() && right.never_null(place - width)
+                }
+            }
+            (LogicalPlan::Union(_), branches) => branches.iter().all(|branch| branch.never_null(place)),
+            (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_) | LogicalPlan::Distinct(_), [input]) => {
+                input.never_null(place)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether some operator in it looks at several rows at a time, so that reading it is costly.
     pub(super) fn gathers(&self) -> bool {
         matches!(self.plan, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Distinct(_))
@@ -266,6 +322,8 @@ impl Builder<'_> {
                 Err(part) => return Ok(Err(part)),
             }
         }
+        let known = in_known(plan, &inputs);
+        let plan = known.as_ref().unwrap_or(plan);
         let mut scan = None;
         if let LogicalPlan::TableScan(table) = plan {
             scan = Some(Scan { table: table.table_name.clone(), changed: (self.changed)(&table.table_name) });
@@ -284,6 +342,19 @@ impl Builder<'_> {
         let occurrences = first..self.occurrences;
         Ok(Ok(Node { id, plan: plan.clone(), inputs, occurrences, derived, used: BTreeSet::new(), changed, scan }))
     }
+}
+
+/// NOT IN as NOT EXISTS, where no NULL can be on either side; none for all else.
+fn in_known(plan: &LogicalPlan, inputs: &[Node]) -> Option<LogicalPlan> {
+    let (LogicalPlan::Join(join), [left, right]) = (plan, inputs) else { return None };
+    let known = |side: &Node, expr: &Expr| {
+        let nullable = expr.nullable(side.plan.schema()).unwrap_or(true);
+        !nullable || position(expr, side.plan.schema()).is_some_and(|place| side.never_null(place))
+    };
+    let on = On::of(join);
+    let all_known = on.equal.iter().all(|(ours, theirs)| known(left, ours) && known(right, theirs));
+    let whole = join.null_aware && on.other.is_empty() && !on.equal.is_empty() && all_known;
+    whole.then(|| LogicalPlan::Join(Join { null_aware: false, ..join.clone() }))
 }
 
 /// The part of an operator that has no keys.
@@ -324,7 +395,6 @@ fn unfollowed(plan: &LogicalPlan) -> Result<Option<Part>> {
             }
             _ => None,
         },
-        LogicalPlan::Distinct(Distinct::On(_)) => Some(Part::DistinctOn),
         LogicalPlan::Limit(_) => Some(Part::Limit),
         other => Some(Part::Other(other.display().to_string())),
     })

@@ -34,15 +34,14 @@ pub(super) async fn check(
     let session = Session::new();
     session.register_database(&Database::new(tables));
     let query = query(rule, &[]);
-    let known = shown(&session.rows(&session.plan(&query.sql).await?).await?);
+    let text = format!("cast(q.c{} as varchar)", usize::from(column) % query.columns.len());
+    let texts = format!("select {text} as c0 from ({}) as q", query.sql);
+    let known: BTreeSet<Shown> = shown(&session.rows(&session.plan(&texts).await?).await?).into_iter().collect();
     let sql = if known.is_empty() {
         query.sql
     } else {
-        let column = usize::from(column) % query.columns.len();
-        let known: BTreeSet<String> =
-            known.into_iter().map(|mut row| format!("'{}'", row.swap_remove(column))).collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        format!("select * from ({}) as q where cast(q.c{column} as varchar) not in ({known})", query.sql)
+        let known: Vec<String> = known.into_iter().map(|row| format!("'{}'", row.concat())).collect();
+        format!("select * from ({}) as q where {text} not in ({})", query.sql, known.join(", "))
     };
     follow(&sql, tables, batches).await
 }

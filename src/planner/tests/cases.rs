@@ -10,7 +10,7 @@ use super::{
     models::Relation,
     sql::{Query, query},
 };
-use crate::planner::{Incremental, Part, Strategy, Whole};
+use crate::planner::{ByDifference, Incremental, Part, Strategy, Whole};
 
 /// How a model followed a batch.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ pub(super) struct Counts {
     pub(super) left_alone: usize,
     /// How often groups were kept by difference.
     pub(super) by_difference: usize,
+    /// Places where models read a table for fresh rows.
+    pub(super) reads: usize,
+    /// Those at which not all of it is read.
+    pub(super) looked_up: usize,
 }
 
 impl Counts {
@@ -47,6 +51,8 @@ impl Counts {
         self.all += more.all;
         self.left_alone += more.left_alone;
         self.by_difference += more.by_difference;
+        self.reads += more.reads;
+        self.looked_up += more.looked_up;
     }
 }
 
@@ -124,6 +130,7 @@ pub(super) async fn follow_queries(
             let plan = session.plan(&model.query.sql).await?;
             let full = session.rows(&plan).await?;
             let tables = InMemory::new(differences.clone()).since(before.clone(), model.rows.clone());
+            let tables = tables.looking_up();
             let outcome = step(&session, model, &plan, tested, tables, &full, &worlds).await;
             outcomes.push(outcome.map_err(|difference| format!("{}: {}\n{difference}", model.name, model.query.sql))?);
             differences.insert(model.name.clone(), Difference::between(&model.rows, &full));
@@ -182,12 +189,16 @@ async fn step(
     if let Some(disturbed) = keys.iter().find(elsewhere) {
         return Err(format!("key {disturbed:?} is recomputed, and only the worlds {worlds:?} changed\n{}", seen()));
     }
+    let reads =
+        if matches!(incremental.by_difference, Some(ByDifference::Rows)) { &[] } else { &*incremental.occurrences };
     Ok(Outcome::Equal(Counts {
         affected: keys.len(),
         changed: changed.len(),
         all: all.len(),
         left_alone: all.iter().filter(elsewhere).count(),
         by_difference: usize::from(incremental.by_difference.is_some()),
+        reads: reads.len(),
+        looked_up: reads.iter().filter(|read| !read.restricted_by.is_empty()).count(),
     }))
 }
 

@@ -1,10 +1,12 @@
 //! Tables in memory: what a session reads, what a batch did, and the images and key sets of plans.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
+use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringViewArray, UInt32Array},
@@ -12,9 +14,11 @@ use datafusion::{
         datatypes::{DataType, Field, Schema, SchemaRef},
         util::display::{ArrayFormatter, FormatOptions},
     },
-    common::{Constraint, Constraints, DFSchema, Result as PlanResult, TableReference},
-    datasource::{MemTable, TableProvider, provider_as_source},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
+    catalog,
+    common::{Constraint, Constraints, DFSchema, NullEquality, Result as PlanResult, TableReference},
+    datasource::{MemTable, TableProvider, TableType, provider_as_source, source_as_provider},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan},
+    physical_plan::ExecutionPlan,
     prelude::SessionContext,
 };
 use futures::TryStreamExt as _;
@@ -24,7 +28,7 @@ use crate::{
     engine::{self, JoinPreference, Limits, Purpose, SessionFactory, SqlText, plan},
     error::SourceFile,
     gold::unique_keys,
-    planner::{Image, KeySet, Tables},
+    planner::{Image, KeySet, MATCHING, Matched, Tables},
 };
 
 /// A row as text, each value apart.
@@ -297,11 +301,18 @@ pub(super) struct InMemory {
     /// The tables as they were, by name; the model's own rows among them under no name.
     then: BTreeMap<String, RecordBatch>,
     keys: Mutex<BTreeMap<usize, Arc<MemTable>>>,
+    /// Whether rows of tables are looked up by keys.
+    looks_up: bool,
 }
 
 impl InMemory {
     pub(super) fn new(differences: BTreeMap<String, Difference>) -> Self {
-        Self { differences, then: BTreeMap::new(), keys: Mutex::default() }
+        Self { differences, then: BTreeMap::new(), keys: Mutex::default(), looks_up: false }
+    }
+
+    /// As in a lake.
+    pub(super) fn looking_up(self) -> Self {
+        Self { looks_up: true, ..self }
     }
 
     /// With the tables as they were.
@@ -391,5 +402,74 @@ impl Tables for InMemory {
         let table =
             keys.entry(number).or_insert_with(|| table_of(RecordBatch::new_empty(schema_of(plan.schema(), "k")), None));
         scan(&key_set_name(number), table)
+    }
+
+    fn matching(&self, like: &TableScan, by: &Matched<'_>) -> PlanResult<Option<LogicalPlan>> {
+        if !self.looks_up || !like.filters.is_empty() || like.fetch.is_some() {
+            return Ok(None);
+        }
+        self.keys(by.set.number, &by.set.plan)?;
+        let keys = Arc::clone(&self.keys.lock().unwrap()[&by.set.number]);
+        let stored = |place: usize| like.projection.as_ref().map_or(place, |projection| projection[place]);
+        let columns = by.columns.iter().map(|&(place, key)| (stored(place), key)).collect();
+        let found = Found { table: source_as_provider(&like.source)?, columns, keys, nulls: by.nulls };
+        let name = TableReference::bare(format!("{MATCHING} {}", like.table_name.table()));
+        let source = provider_as_source(Arc::new(found));
+        LogicalPlanBuilder::scan(name, source, like.projection.clone())?.build().map(Some)
+    }
+}
+
+/// Those rows of a table that have keys of a set, and, as a lookup may, every third of the others.
+#[derive(Debug)]
+struct Found {
+    table: Arc<dyn TableProvider>,
+    /// Pairs of the table's column and the set's.
+    columns: Vec<(usize, usize)>,
+    keys: Arc<MemTable>,
+    nulls: NullEquality,
+}
+
+impl Found {
+    /// What tells keys, of a table's rows or of the set's.
+    fn told(&self, rows: &RecordBatch, column: impl Fn(&(usize, usize)) -> usize) -> Vec<Shown> {
+        let schema = self.table.schema();
+        let values = self.columns.iter().map(|pair| {
+            let field = schema.field(pair.0).as_ref().clone().with_nullable(true);
+            (field, cast(rows.column(column(pair)), schema.field(pair.0).data_type()).unwrap())
+        });
+        let (fields, values): (Vec<_>, Vec<_>) = values.unzip();
+        texts(&RecordBatch::try_new(Arc::new(Schema::new(fields)), values).unwrap())
+    }
+}
+
+#[async_trait]
+impl TableProvider for Found {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn catalog::Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let table = (self.table.as_ref() as &dyn Any).downcast_ref::<MemTable>().unwrap();
+        let all = concat_batches(&self.schema(), &*table.batches[0].read().await).unwrap();
+        let keys = concat_batches(&self.keys.schema(), &*self.keys.batches[0].read().await).unwrap();
+        let wanted: BTreeSet<Shown> = self.told(&keys, |(_, key)| *key).into_iter().collect();
+        let matches = |key: &Shown| {
+            let null = self.nulls == NullEquality::NullEqualsNothing && key.iter().any(|value| value == "NULL");
+            !null && wanted.contains(key)
+        };
+        let rows = self.told(&all, |(column, _)| *column).into_iter().enumerate();
+        let found = rows.filter(|(place, key)| matches(key) || place % 3 == 0).map(|(place, _)| place as u32);
+        let found = take_record_batch(&all, &UInt32Array::from_iter_values(found)).unwrap();
+        table_of(found, None).scan(state, projection, filters, limit).await
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Relation {
     Group {
         of: Box<Relation>,
         by: Vec<u8>,
-        sets: Option<bool>,
+        sets: Option<Sets>,
         aggregates: Vec<(u8, u8)>,
         having: Option<i64>,
     },
@@ -76,6 +76,15 @@ pub(super) enum SetKind {
     Union,
     Except,
     Intersect,
+}
+
+/// Groups of several kinds at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sets {
+    /// Of all columns, and of the first.
+    Listed,
+    Rollup,
+    Cube,
 }
 
 /// What becomes of the rows of a window.
@@ -129,13 +138,16 @@ fn set_kind() -> impl Strategy<Value = SetKind> {
     prop_oneof![Just(SetKind::UnionAll), Just(SetKind::Union), Just(SetKind::Except), Just(SetKind::Intersect)]
 }
 
+fn sets() -> impl Strategy<Value = Sets> {
+    prop_oneof![2 => Just(Sets::Listed), 1 => Just(Sets::Rollup), 1 => Just(Sets::Cube)]
+}
+
 /// Any model, of so many operators or fewer.
 fn relation(depth: u32, size: u32) -> impl Strategy<Value = Relation> {
     table().prop_recursive(depth, size, 2, move |inner| {
         let part = inner.prop_map(Box::new).boxed();
         let one = || part.clone();
         let columns = |least: usize| prop::collection::vec(any::<u8>(), least..3);
-        let keep = prop_oneof![4 => Just(Keep::All), 2 => Just(Keep::First), 1 => Just(Keep::Qualified)];
         let partition = prop_oneof![1 => Just(Vec::new()), 12 => columns(1)];
         prop_oneof![
             8 => (one(), predicate()).prop_map(|(of, by)| Relation::Filter(of, by)),
@@ -145,16 +157,30 @@ fn relation(depth: u32, size: u32) -> impl Strategy<Value = Relation> {
             // Also by what an aggregate gives: of such a condition nothing can be said before it is computed.
             5 => (join_kind(), one(), any::<u8>(), any::<(u8, u8)>(), one(), condition())
                 .prop_map(|(kind, of, by, aggregate, right, on)| {
-                    let group = Relation::Group { of, by: vec![by], sets: None, aggregates: vec![aggregate], having: None };
                     let on = Condition { left: 0, more: Some((u8::MAX, on.left, 3)), ..on };
-                    Relation::Join(kind, Box::new(group), right, on)
+                    Relation::Join(kind, Box::new(grouped(of, by, aggregate)), right, on)
+                }),
+            // By what another one computes, beside rows that say nothing of it.
+            3 => (join_kind(), one(), one(), any::<(u8, u8)>(), condition(), any::<(u8, u8, u8)>(), keep())
+                .prop_map(|(kind, other, of, by, on, function, keep)| {
+                    let computed = Box::new(window(of, vec![by.0], function, Keep::All));
+                    // Of a table with a column more, the last ones are passed on.
+                    let joined = Relation::Join(kind, other, computed, Condition { using: false, pick: 3, ..on });
+                    window(Box::new(joined), vec![by.1, u8::MAX], function, keep)
+                }),
+            // Groups of NULL have no partner on either side.
+            3 => (join_kind(), one(), one(), any::<[u8; 2]>(), any::<(u8, u8)>(), condition())
+                .prop_map(|(kind, of, other, by, aggregate, on)| {
+                    let on = Condition { left: 0, right: 0, ..on };
+                    let [left, right] = [(of, by[0]), (other, by[1])].map(|(of, by)| Box::new(grouped(of, by, aggregate)));
+                    Relation::Join(kind, left, right, on)
                 }),
             9 => (any::<bool>(), one(), one(), condition())
                 .prop_map(|(not, of, in_, on)| Relation::Exists { not, of, in_, on }),
-            4 => (prop::bool::weighted(0.1), one(), one(), any::<(u8, u8)>())
+            4 => (prop::bool::weighted(0.25), one(), one(), any::<(u8, u8)>())
                 .prop_map(|(not, of, list, on)| Relation::In { not, of, list, on }),
             12 => (
-                one(), columns(1), prop::option::weighted(0.15, any::<bool>()),
+                one(), columns(1), prop::option::weighted(0.15, sets()),
                 prop::collection::vec(any::<(u8, u8)>(), 0..3), prop::option::weighted(0.4, 0_i64..4),
             ).prop_map(|(of, by, sets, aggregates, having)| Relation::Group { of, by, sets, aggregates, having }),
             3 => (one(), one()).prop_map(|(of, total)| Relation::Global(of, total)),
@@ -162,16 +188,28 @@ fn relation(depth: u32, size: u32) -> impl Strategy<Value = Relation> {
                 .prop_map(|(of, in_, on, aggregate)| Relation::Correlated { of, in_, on, aggregate }),
             4 => one().prop_map(Relation::Distinct),
             8 => (set_kind(), one(), one()).prop_map(|(kind, left, right)| Relation::Set(kind, left, right)),
-            12 => (one(), partition, any::<u8>(), any::<u8>(), any::<u8>(), keep)
-                .prop_map(|(of, partition, function, argument, order, keep)| {
-                    Relation::Window { of, partition, function, argument, order, keep }
-                }),
+            12 => (one(), partition, any::<(u8, u8, u8)>(), keep())
+                .prop_map(|(of, partition, function, keep)| window(of, partition, function, keep)),
             4 => (one(), condition()).prop_map(|(of, on)| Relation::Twice { of, on }),
             4 => (one(), one(), any::<(u8, u8)>(), any::<(u8, u8)>())
                 .prop_map(|(of, versions, on, at)| Relation::AsOf { of, versions, on, at }),
             1 => (one(), 1_u8..4).prop_map(|(of, rows)| Relation::Limit(of, rows)),
         ]
     })
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    prop_oneof![4 => Just(Keep::All), 2 => Just(Keep::First), 1 => Just(Keep::Qualified)]
+}
+
+/// `function` with its argument and its order.
+fn window(of: Box<Relation>, partition: Vec<u8>, function: (u8, u8, u8), keep: Keep) -> Relation {
+    let (function, argument, order) = function;
+    Relation::Window { of, partition, function, argument, order, keep }
+}
+
+fn grouped(of: Box<Relation>, by: u8, aggregate: (u8, u8)) -> Relation {
+    Relation::Group { of, by: vec![by], sets: None, aggregates: vec![aggregate], having: None }
 }
 
 /// A model, or a few, each of which reads the one before it.
@@ -189,7 +227,7 @@ pub(super) fn model() -> impl Strategy<Value = Relation> {
 
 /// A model that is one aggregate of counts, sums, least and greatest values.
 pub(super) fn coarse() -> impl Strategy<Value = Relation> {
-    let kept = prop_oneof![Just(0_u8), Just(1), Just(1), Just(2), Just(3), Just(4), Just(6), Just(9), Just(10)];
+    let kept = prop::sample::select(&[0_u8, 1, 1, 2, 3, 4, 6, 9, 10, 11, 12][..]);
     let aggregates = prop::collection::vec((kept, any::<u8>()), 1..4);
     (relation(3, 6), prop::collection::vec(any::<u8>(), 1..3), aggregates)
         .prop_map(|(of, by, aggregates)| Relation::Group { of: Box::new(of), by, sets: None, aggregates, having: None })
@@ -208,10 +246,8 @@ pub(super) fn rule() -> impl Strategy<Value = Relation> {
             10 => (prop::bool::weighted(0.7), one(), one(), condition())
                 .prop_map(|(not, of, in_, on)| Relation::Exists { not, of, in_, on }),
             2 => (one(), one()).prop_map(|(left, right)| Relation::Set(SetKind::UnionAll, left, right)),
-            1 => (one(), prop::collection::vec(any::<u8>(), 1..3), any::<u8>(), any::<u8>(), any::<u8>())
-                .prop_map(|(of, partition, function, argument, order)| {
-                    Relation::Window { of, partition, function, argument, order, keep: Keep::All }
-                }),
+            1 => (one(), prop::collection::vec(any::<u8>(), 1..3), any::<(u8, u8, u8)>())
+                .prop_map(|(of, partition, function)| window(of, partition, function, Keep::All)),
             3 => (one(), prop::collection::vec(any::<u8>(), 1..3)).prop_map(|(of, by)| Relation::Group {
                 of, by, sets: None, aggregates: Vec::new(), having: Some(1),
             }),
@@ -240,8 +276,9 @@ impl Relation {
             Self::Group { of, sets, .. } => (
                 match sets {
                     None => "group by",
-                    Some(false) => "grouping sets",
-                    Some(true) => "rollup",
+                    Some(Sets::Listed) => "grouping sets",
+                    Some(Sets::Rollup) => "rollup",
+                    Some(Sets::Cube) => "cube",
                 },
                 vec![of],
             ),
@@ -275,5 +312,5 @@ impl Relation {
 }
 
 /// How many window functions there are, and the first of those that give the same to rows that tie.
-pub(super) const WINDOWS: u8 = 11;
-pub(super) const TIED: u8 = 6;
+pub(super) const WINDOWS: u8 = 13;
+pub(super) const TIED: u8 = 8;

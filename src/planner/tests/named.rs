@@ -18,6 +18,7 @@ use super::{
     of_case,
     sql::Query,
 };
+use crate::planner::{Part, Whole};
 
 /// A row: k, g and v; then, if they matter, s and d, which are told by number. `-` is NULL.
 fn row(text: &str) -> Row {
@@ -55,6 +56,20 @@ fn follow(models: &[&str], tables: [&[&str]; 3], batches: &[Batch]) -> Vec<Count
         other => panic!("{models:?}: {other:?}"),
     });
     counts.skip(count - 1).step_by(count).collect()
+}
+
+/// Why a model is computed whole with each of the batches; the shape is that for which it may be.
+fn whole(sql: &str, shape: &'static str, tables: [&[&str]; 3], batches: &[Batch]) -> Whole {
+    let tables = tables.map(|rows| rows.iter().map(|text| row(text)).collect());
+    let models = vec![(Query::totals(sql), vec![shape])];
+    let outcomes = of_case(follow_queries(models, &[], &tables, batches)).unwrap();
+    let mut why = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Whole(why) => why,
+        other => panic!("{sql}: {other:?}"),
+    });
+    let first = why.next().unwrap();
+    assert!(why.all(|other| other == first));
+    first
 }
 
 fn changed(counts: &[Counts]) -> Vec<usize> {
@@ -309,12 +324,108 @@ fn a_row_before_another_changes_what_the_other_sees() {
     assert_eq!(changed(&counts), [1, 1], "by partition");
 }
 
+/// The upper window's partitions are found by what the lower one computes, of rows that no key is known of.
+#[test]
+fn a_window_over_what_another_one_computes_is_followed_beside_a_join() {
+    let numbered = "(select *, row_number() over (partition by k order by n) as nth from staging.t0) i";
+    let tables: [&[&str]; 3] = [&["1 1 1", "1 2 2", "2 1 4"], &["1 0 0", "2 0 0"], &[]];
+    let batches = [vec![insert(0, "2 1 1")], vec![delete(0, 0)], vec![set(0, 0, "k", 2)]];
+    for sql in [
+        format!(
+            "select i.n, i.k, i.nth, count(*) over (partition by i.k, i.nth) as c from {numbered} join staging.t1 o on o.k = i.k"
+        ),
+        format!(
+            "select i.k, sum(i.v) over (partition by i.k) as v from {numbered} left join staging.t1 o on o.k = i.k where i.nth = 1 or o.g = 1"
+        ),
+        format!(
+            "select k, nth, max(v) over (partition by k, nth) as v from (select k, nth, sum(v) as v from {numbered} group by k, nth) g"
+        ),
+    ] {
+        let counts = follow(&[&sql], tables, &batches);
+        assert!(changed(&counts).iter().sum::<usize>() >= 2, "{sql}: {counts:?}");
+    }
+}
+
 #[test]
 fn a_partner_comes_to_an_anti_join_and_goes_again() {
     let sql = "select n from staging.t0 a where not exists (select 1 from staging.t1 b where b.k = a.k)";
     let batches = [vec![insert(1, "1 0 0")], vec![insert(1, "1 0 1")], vec![delete(1, 0)], vec![delete(1, 0)]];
     let counts = follow(&[sql], [&["1 0 0", "2 0 0"], &[], &[]], &batches);
     assert_eq!(changed(&counts), [1, 0, 0, 1]);
+}
+
+#[test]
+fn a_row_that_both_branches_have_stays_until_neither_has_it() {
+    let sql = |kind: &str| format!("select k from staging.t0 {kind} select k from staging.t1");
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0"], &["1 0 0"], &[]];
+    let batches = [vec![insert(1, "2 0 0")], vec![delete(0, 0)], vec![delete(1, 0)], vec![insert(0, "1 0 0")]];
+    for (kind, expected) in
+        [("union", [0, 0, 1, 1]), ("union all", [1, 1, 1, 1]), ("except", [1, 0, 0, 1]), ("intersect", [1, 1, 0, 0])]
+    {
+        assert_eq!(changed(&follow(&[&sql(kind)], tables, &batches)), expected, "{kind}");
+    }
+}
+
+/// What only the newest rows are asked, others do not pass: a division by zero, a text that is no number.
+#[test]
+fn what_fails_on_rows_that_a_window_hides_is_not_asked_of_them() {
+    for (asked, expected) in
+        [("case when rn = 1 then 6 / v end > 1", [1, 0]), ("rn = 1 and 6 / nullif(v, 0) > 1", [1, 0])]
+    {
+        let sql = format!(
+            "select k, g from (select *, row_number() over (partition by k order by g desc) as rn from staging.t0) x \
+             where {asked}"
+        );
+        let tables: [&[&str]; 3] = [&["1 1 0", "1 2 3", "2 1 2"], &[], &[]];
+        let counts = follow(&[&sql], tables, &[vec![insert(0, "1 3 1")], vec![insert(0, "1 0 0")]]);
+        assert_eq!(changed(&counts), expected, "{asked}");
+    }
+}
+
+/// The total of all groups changes with each of them: only what is in every set is a key.
+#[test]
+fn totals_of_grouping_sets_are_of_all_their_rows() {
+    let sql = "select k, g, sum(v) as v from staging.t0 group by grouping sets ((k, g), (k))";
+    let tables: [&[&str]; 3] = [&["1 1 1", "1 2 2", "2 1 4"], &[], &[]];
+    let batches = [vec![insert(0, "1 2 3")], vec![delete(0, 2)], vec![set(0, 0, "k", 2)]];
+    assert_eq!(changed(&follow(&[sql], tables, &batches)), [1, 1, 2]);
+    for sets in ["rollup (k, g)", "cube (k, g)"] {
+        let sql = format!("select k, g, sum(v) as v from staging.t0 group by {sets}");
+        assert_eq!(whole(&sql, "rollup", tables, &batches), Whole::NoKey, "{sets}");
+    }
+}
+
+/// One NULL in the list, and nothing is outside it.
+#[test]
+fn a_null_that_comes_into_the_list_of_not_in_is_no_row_of_it() {
+    let sql = "select n, k from staging.t0 where k not in (select k from staging.t1)";
+    let tables: [&[&str]; 3] = [&["1 0 0", "2 0 0"], &["1 0 0"], &[]];
+    let batches = [vec![insert(1, "- 0 0")], vec![delete(1, 1)]];
+    assert_eq!(whole(sql, "not in", tables, &batches), Whole::Part(Part::NotInNullable));
+    // Whether NULL is outside the list hangs on whether anything is in it.
+    let sql = "select n, k from staging.t0 where k not in (select k from staging.t1 where k is not null)";
+    assert_eq!(whole(sql, "not in", tables, &batches), Whole::Part(Part::NotInNullable));
+    let sql = "select n, k from staging.t0 where k > 0 and k not in (select k from staging.t1 where k is not null)";
+    let batches = [vec![insert(1, "2 0 0")], vec![delete(1, 0)], vec![insert(0, "- 0 0"), insert(0, "3 0 0")]];
+    assert_eq!(changed(&follow(&[sql], tables, &batches)), [1, 1, 1]);
+}
+
+/// What is partitioned by is in no table; rows move from one partition to another, and one is NULL.
+#[test]
+fn windows_are_followed_by_what_they_compute_their_partitions_of() {
+    let tables: [&[&str]; 3] = [&["1 1 1", "3 2 2", "2 1 4", "- 1 5"], &[], &[]];
+    let batches = [vec![set(0, 0, "v", 3)], vec![set(0, 0, "k", 2)], vec![insert(0, "- 2 2")], vec![delete(0, 1)]];
+    for sql in [
+        "select n, k % 2 as odd, sum(v) over (partition by k % 2) as v from staging.t0",
+        "select k % 2 as odd, v from staging.t0 qualify row_number() over (partition by k % 2 order by v desc, n) = 1",
+        "select k % 2 as odd, k, sum(sum(v)) over (partition by k % 2 order by k) as v from staging.t0 group by k",
+        "select * from (select n, k % 2 as odd, rank() over (partition by k % 2, g order by v) as place from staging.t0) x \
+         where odd = 1 or place = 1",
+    ] {
+        let counts = follow(&[sql], tables, &batches);
+        assert!(counts.iter().all(|counts| counts.affected < 4), "{sql}: {counts:?}");
+        assert!(changed(&counts).iter().sum::<usize>() >= 3, "{sql}: {counts:?}");
+    }
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Generated models as SQL, with what can be said of their columns without the planner.
 
-use super::models::{Condition, JoinKind, Keep, Predicate, Relation, SetKind, TIED, WINDOWS};
+use super::models::{Condition, JoinKind, Keep, Predicate, Relation, SetKind, Sets, TIED, WINDOWS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     Number,
     Text,
     Decimal,
+    Float,
+    Time,
+    Truth,
 }
 
 /// A column of a query.
@@ -48,6 +51,11 @@ impl Query {
     /// One that somebody wrote: rows of it may meet as they like, and it has a key.
     pub(super) fn written(sql: &str) -> Self {
         Self { sql: sql.to_owned(), columns: vec![Fact::of(Type::Number)], mixed: true }
+    }
+
+    /// One that somebody wrote, and that has no key.
+    pub(super) fn totals(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), columns: vec![Fact::derived(Type::Number)], mixed: true }
     }
 
     /// The column that a number means, of a type.
@@ -236,13 +244,23 @@ impl Writer<'_> {
             let column = of.any(*column);
             let fact = of.columns[column];
             let name = format!("{r}.c{column}");
-            let (expr, made) = match (fact.kind, how % 5) {
+            // What is of another type shows values that say nothing of their world.
+            let another = |kind| Fact { kind, ..fact.nullable() };
+            let (expr, made) = match (fact.kind, how % 8) {
                 (Type::Number, 1) => (format!("coalesce({name}, 0) + 1"), fact),
                 (Type::Number, 2) => (format!("case when {name} > 1 then 1 else 0 end"), fact.nullable()),
                 (Type::Text, 1) => (format!("{name} || 'x'"), fact),
                 (Type::Text, 2) => (format!("upper({name})"), fact),
                 (Type::Decimal, 1) => (format!("{name} + 0.05"), fact),
                 (_, 3) => ("7".into(), Fact { reaching: false, faithful: false, ..Fact::of(Type::Number) }),
+                (Type::Number, 5) => (format!("cast({name} as float) * 0.5"), another(Type::Float)),
+                (Type::Number, 6) => {
+                    (format!("dateadd(hour, cast(20 * {name} as bigint), '2025-01-30')"), another(Type::Time))
+                }
+                (Type::Number, 7) => (format!("{name} > 1"), another(Type::Truth)),
+                (Type::Time, 1) => (format!("date_trunc('month', {name})"), fact),
+                (Type::Time, 2) => (format!("datediff(day, '2025-01-01', {name})"), another(Type::Number)),
+                (Type::Truth, 1) => (format!("decode({name}, true, 1, false, 0, 2)"), another(Type::Number)),
                 _ => (name, fact),
             };
             exprs.push(format!("{expr} as c{place}"));
@@ -269,8 +287,7 @@ impl Writer<'_> {
         let (ours, theirs) = operands(&left, &right, on);
         if let (JoinKind::Full, Some(one), Some(other)) = (kind, ours.column(), theirs.column()) {
             let (one, other) = (left.columns[one], right.columns[other]);
-            let shared = if on.using { [format!("{l}.j"), format!("{r}.j")] } else { [ours.of(&l), theirs.of(&r)] };
-            names.insert(0, format!("coalesce({})", shared.join(", ")));
+            names.insert(0, format!("coalesce({}, {})", ours.of(&l), theirs.of(&r)));
             // What is computed has a value where there is no row.
             let columns_only = matches!((ours, theirs), (Operand::Column(_), Operand::Column(_)));
             columns.insert(
@@ -296,12 +313,11 @@ impl Writer<'_> {
         Query { sql, columns, mixed: left.mixed || right.mixed || !together }
     }
 
-    /// `sets`: grouping sets of all columns and of the first, or a rollup.
     fn group(
         &mut self,
         of: &Relation,
         by: &[u8],
-        sets: Option<bool>,
+        sets: Option<Sets>,
         aggregates: &[(u8, u8)],
         having: Option<i64>,
     ) -> Query {
@@ -314,13 +330,14 @@ impl Writer<'_> {
         let mut names: Vec<String> = by.iter().map(|column| format!("{r}.c{column}")).collect();
         let in_every_set = match sets {
             None => by.len(),
-            Some(false) => 1,
-            Some(true) => 0,
+            Some(Sets::Listed) => 1,
+            Some(Sets::Rollup | Sets::Cube) => 0,
         };
         let groups = match sets {
             None => asked.iter().map(|column| format!("{r}.c{column}")).collect::<Vec<_>>().join(", "),
-            Some(false) => format!("grouping sets (({}), ({}))", names.join(", "), names[0]),
-            Some(true) => format!("rollup ({})", names.join(", ")),
+            Some(Sets::Listed) => format!("grouping sets (({}), ({}))", names.join(", "), names[0]),
+            Some(Sets::Rollup) => format!("rollup ({})", names.join(", ")),
+            Some(Sets::Cube) => format!("cube ({})", names.join(", ")),
         };
         let kept = |(place, column): (usize, &usize)| {
             let fact = of.columns[*column];
@@ -403,12 +420,22 @@ impl Writer<'_> {
 
     fn window(&mut self, of: &Relation, partition: &[u8], function: u8, argument: u8, order: u8, keep: Keep) -> Query {
         let (of, r) = self.below(of);
-        let partition: Vec<usize> = partition.iter().map(|column| of.any(*column)).collect();
+        // Often by the last column, which is what another window gives.
+        let column = |meant: &u8| if *meant > 191 { of.columns.len() - 1 } else { of.any(*meant) };
+        let partition: Vec<usize> = partition.iter().map(column).collect();
+        // Now and then by what is computed of a column, which is passed on in its place.
+        let mut names = of.names(&r);
+        if let Some(&first) = partition.first()
+            && of.columns[first].kind == Type::Number
+            && order > 191
+        {
+            names[first] = format!("nvl({}, 0)", names[first]);
+        }
         let by = match partition.as_slice() {
             [] => String::new(),
             some => {
-                let names: Vec<String> = some.iter().map(|place| format!("{r}.c{place}")).collect();
-                format!("partition by {} ", names.join(", "))
+                let by: Vec<&str> = some.iter().map(|place| names[*place].as_str()).collect();
+                format!("partition by {} ", by.join(", "))
             }
         };
         // All columns: rows that tie are the same.
@@ -425,15 +452,17 @@ impl Writer<'_> {
             3 => format!("lead({argument}) {total})"),
             4 => format!("sum({argument}) {total} rows between unbounded preceding and current row)"),
             5 => format!("count(*) over ({by})"),
+            6 => format!("sum({argument}) {total} rows between 1 preceding and 1 following)"),
+            7 => format!("first_value({argument}) {total} rows between 2 preceding and current row)"),
             TIED => format!("rank() {tied})"),
-            7 => format!("dense_rank() {tied} desc)"),
-            8 => format!("sum({argument}) {tied} range between unbounded preceding and current row)"),
-            9 => format!("max({argument}) {near} range between 1 preceding and 1 following)"),
+            9 => format!("dense_rank() {tied} desc)"),
+            10 => format!("sum({argument}) {tied} range between unbounded preceding and current row)"),
+            11 => format!("max({argument}) {near} range between 1 preceding and 1 following)"),
             _ => format!("count(*) {near} range between current row and unbounded following)"),
         };
         let width = of.columns.len();
         let mixed = of.mixed || !of.faithful(&partition);
-        let names = of.names(&r).join(", ");
+        let names = named(&names);
         let passed = of
             .columns
             .iter()
@@ -569,7 +598,8 @@ fn joined(
     more: bool,
 ) -> (String, bool) {
     let (ours, theirs) = operands(left, right, on);
-    if !on.using {
+    // USING merges columns, which outer joins of the right side cannot.
+    if !on.using || matches!(kind, "right" | "full") {
         let (text, together) = condition(left, l, right, r, on, more);
         return (format!("({from_left}) as {l} {kind} join ({from_right}) as {r} on {text}"), together);
     }
@@ -609,6 +639,9 @@ fn predicate(of: &Query, alias: &str, by: &Predicate) -> String {
         (Type::Text, 1) => format!("{name} like '%1%'"),
         (Type::Text, _) => format!("{name} <> 'b'"),
         (Type::Decimal, 0) => format!("{name} = 0.10"),
+        (Type::Time, 0) => format!("{name} < '2025-02-01'"),
+        (Type::Time, 1 | 2) => format!("extract(day from {name}) > 2"),
+        (Type::Truth, 0..=2) => format!("not {name}"),
         (_, 0) => format!("{name} = {}", by.value),
         (_, 1) => format!("{name} <= {}", by.value),
         (_, 2) => format!("{name} > {}", by.value),
@@ -625,7 +658,7 @@ fn aggregate(of: &Query, alias: &str, function: u8, column: u8) -> (String, Type
         let column = of.column(column, kind)?;
         Some((text(format!("{alias}.c{column}")), gives))
     };
-    let made = match function % 11 {
+    let made = match function % 13 {
         1 => over(Type::Number, &|column| format!("sum({column})"), Type::Number),
         2 => over(Type::Number, &|column| format!("min({column})"), Type::Number),
         3 => over(Type::Number, &|column| format!("count(distinct {column})"), Type::Number),
@@ -637,6 +670,8 @@ fn aggregate(of: &Query, alias: &str, function: u8, column: u8) -> (String, Type
         8 => over(Type::Text, &|column| format!("listagg({column}, ',') within group (order by {column})"), Type::Text),
         9 => over(Type::Text, &|column| format!("max({column})"), Type::Text),
         10 => over(Type::Text, &|column| format!("count(distinct {column})"), Type::Number),
+        11 => over(Type::Time, &|column| format!("max({column})"), Type::Time),
+        12 => over(Type::Truth, &|column| format!("count(case when {column} then 1 end)"), Type::Number),
         _ => None,
     };
     made.unwrap_or_else(|| ("count(*)".into(), Type::Number))
