@@ -128,21 +128,23 @@ fn looked_up(by: &[Lookup], by_difference: bool) -> String {
     }
     let ways = by.iter().map(|lookup| {
         let columns = lookup.columns.join(", ");
-        match (lookup.affected_keys, by_difference) {
+        let of = match (lookup.affected_keys, by_difference) {
             (true, true) => format!("affected {columns}"),
             (true, false) => format!("{columns} of the affected keys"),
             (false, _) => format!("{columns} of the rows that it is joined with"),
-        }
+        };
+        if lookup.read_whole { format!("read whole and compared by {of}") } else { format!("looked up by {of}") }
     });
-    format!("looked up by {}", ways.collect::<Vec<_>>().join(", and by "))
+    ways.collect::<Vec<_>>().join(", and ")
 }
 
 fn went(followed: &Followed) -> String {
     match followed {
         Followed::Unchanged => "nothing that it reads had really changed".into(),
-        Followed::Incremental { affected_keys, read, computed, gone, came, .. } => format!(
-            "{} affected keys, {} rows looked up, {} computed, {} went, {} came",
+        Followed::Incremental { key, affected_keys, read, computed, gone, came } => format!(
+            "{} affected keys ({}), {} rows looked up, {} computed, {} went, {} came",
             grouped(*affected_keys),
+            key.join(", "),
             grouped(*read),
             grouped(*computed),
             grouped(*gone),

@@ -1,8 +1,7 @@
 //! `smelt run`, `smelt plan` and `smelt rebuild`.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
+use serde::Serialize;
 
 use super::{
     context::{Global, Opened, Wait, grouped, size, table},
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     project::Severity,
-    run::{self, Estimate, Followed, Plan, Progress, Reason, RunOptions, RunReport, Staleness},
+    run::{self, Estimate, Expectations, Expected, Followed, Plan, Progress, RunOptions, RunReport, Staleness},
     silver::Work,
 };
 
@@ -62,14 +61,16 @@ pub(super) async fn rebuild(args: RebuildArgs, global: &Global) -> Result<()> {
 pub(super) async fn plan(global: &Global) -> Result<()> {
     let opened = Opened::open(global)?;
     let (_, plan) = opened.workshop().plan(false).await?;
-    if !plan.is_empty() {
-        opened.workshop().rehearse().await?;
-    }
-    let estimates = opened.workshop().estimates(&plan).await?;
+    let expected = if plan.is_empty() {
+        None
+    } else {
+        let rehearsal = opened.workshop().rehearse().await?;
+        Some(opened.workshop().expected(&plan, &rehearsal).await?)
+    };
     if global.json {
-        return global.answer_json(&as_json(&plan, &estimates));
+        return global.answer_json(&as_json(&plan, expected.as_ref()));
     }
-    global.answer(describe(&plan, &estimates));
+    global.answer(expected.map_or_else(|| "nothing to do".into(), |expected| describe(&plan, &expected)));
     Ok(())
 }
 
@@ -234,10 +235,7 @@ fn how(followed: &Followed) -> String {
     }
 }
 
-fn describe(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> String {
-    if plan.is_empty() {
-        return "nothing to do".into();
-    }
+fn describe(plan: &Plan, expected: &Expectations) -> String {
     let mut text = String::new();
     for entity in &plan.entities {
         let records: u64 = entity.files.iter().map(|file| file.landed.records).sum();
@@ -253,16 +251,16 @@ fn describe(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> String {
         ));
     }
     for model in &plan.models {
-        let estimate = estimates.get(&model.name).map_or_else(String::new, |estimate| {
-            format!(
-                ": about {} affected keys, {} rows to look up, {} to write, judged by the last run",
-                grouped(estimate.affected_keys),
-                grouped(estimate.rows_read),
-                size(estimate.bytes_written)
-            )
-        });
-        let verb = if matches!(model.reason, Reason::Inputs(_)) { "follow" } else { "compute all rows" };
-        text.push_str(&format!("gold {}: {verb} ({}){estimate}\n", model.name, model.reason));
+        let how = match expected.models.get(&model.name) {
+            Some(Expected::Incremental { estimate }) => {
+                format!("follow ({}){}", model.reason, estimate.as_ref().map_or_else(String::new, estimated))
+            }
+            Some(Expected::Whole { why }) if *why != model.reason.to_string() => {
+                format!("compute all rows ({}): {why}", model.reason)
+            }
+            _ => format!("compute all rows ({})", model.reason),
+        };
+        text.push_str(&format!("gold {}: {how}\n", model.name));
     }
     for table in &plan.dropped {
         text.push_str(&format!("drop {table}: its definition is gone\n"));
@@ -270,10 +268,32 @@ fn describe(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> String {
     if plan.audit_only {
         text.push_str("audit all tables: the rules changed\n");
     }
+    if let Some((bytes, by)) = expected.bytes_written {
+        text.push_str(&format!("about {} to write in all, judged by the run of snapshot {by}\n", size(bytes)));
+    }
     text
 }
 
-fn as_json(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> serde_json::Value {
+fn estimated(estimate: &Estimate) -> String {
+    format!(
+        ": about {} affected keys, {} rows to look up, {} to write, judged by the run of snapshot {}",
+        grouped(estimate.affected_keys),
+        grouped(estimate.rows_read),
+        size(estimate.bytes_written),
+        estimate.judged_by
+    )
+}
+
+/// A model with work.
+#[derive(Serialize)]
+struct PlannedModel<'a> {
+    model: &'a str,
+    reason: String,
+    #[serde(flatten)]
+    expected: Option<&'a Expected>,
+}
+
+fn as_json(plan: &Plan, expected: Option<&Expectations>) -> serde_json::Value {
     serde_json::json!({
         "entities": plan.entities.iter().map(|entity| serde_json::json!({
             "entity": entity.entity,
@@ -283,11 +303,12 @@ fn as_json(plan: &Plan, estimates: &BTreeMap<String, Estimate>) -> serde_json::V
             "bytes": entity.files.iter().map(|file| file.landed.bytes).sum::<u64>(),
             "reason": entity.reason.to_string(),
         })).collect::<Vec<_>>(),
-        "models": plan.models.iter().map(|model| serde_json::json!({
-            "model": model.name,
-            "reason": model.reason.to_string(),
-            "estimate": estimates.get(&model.name),
-        })).collect::<Vec<_>>(),
+        "models": plan.models.iter().map(|model| PlannedModel {
+            model: &model.name,
+            reason: model.reason.to_string(),
+            expected: expected.and_then(|expected| expected.models.get(&model.name)),
+        }).collect::<Vec<_>>(),
+        "bytes_written": expected.and_then(|expected| expected.bytes_written).map(|(bytes, _)| bytes),
         "dropped": plan.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "audit_only": plan.audit_only,
     })

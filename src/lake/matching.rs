@@ -126,7 +126,9 @@ impl TableProvider for MatchingRows {
         for partition in &self.set.batches {
             wanted += partition.read().await.iter().map(RecordBatch::num_rows).sum::<usize>();
         }
-        if wanted * DENSE > self.table.table.rows() as usize {
+        let rows = self.table.table.rows();
+        if wanted * DENSE > rows as usize {
+            self.found.fetch_add(rows, Ordering::Relaxed);
             return self.table.scan(state, projection, &[], None).await;
         }
         let keys = self.keys().await?;

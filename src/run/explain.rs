@@ -13,6 +13,7 @@ use datafusion::{
     common::{Result as PlanResult, TableReference, tree_node::TreeNodeRecursion},
     datasource::{MemTable, provider_as_source},
     logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan},
+    prelude::SessionContext,
 };
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ use crate::{
     error::{Error, Result},
     gold::{self, Model},
     lake::SnapshotId,
-    planner::{self, Affected, ByDifference, Image, Incremental, Strategy, Tables, Why},
+    planner::{self, Affected, ByDifference, Image, Incremental, Strategy, Tables, Whole, Why},
 };
 
 /// How a model follows.
@@ -70,6 +71,8 @@ pub struct Lookup {
     pub columns: Vec<String>,
     /// Whether by affected keys; else by the rows that it is joined with, which are restricted already.
     pub affected_keys: bool,
+    /// Whether all of its rows are read, as what is compared with keys is computed of them.
+    pub read_whole: bool,
 }
 
 /// What the change of one input means.
@@ -166,6 +169,25 @@ impl Workshop<'_> {
             .map_err(failed)
     }
 
+    /// Why a model is computed whole when these of its inputs change; none where it is incremental. `rehearsal` has every
+    /// table, without rows.
+    pub(super) async fn whole(
+        &self,
+        model: &Model,
+        rehearsal: &SessionContext,
+        inputs: &[String],
+    ) -> Result<Option<Whole>> {
+        let planned = gold::plan(rehearsal, model).await?;
+        let tables = Nothing::of(&planned.plan, model, &planned.schema);
+        let changed = |table: &TableReference| inputs.contains(&name_of(table));
+        let strategy = planner::plan(&planned.plan, &planned.tested(model), &changed, &tables)
+            .map_err(|e| Error::bug(format!("model `{}` cannot be explained", model.name)).cause(e))?;
+        Ok(match strategy {
+            Strategy::Incremental(_) => None,
+            Strategy::Whole(whole) => Some(whole),
+        })
+    }
+
     async fn last_run(&self, model: &Model, run: Option<SnapshotId>) -> Result<Option<LastRun>> {
         let snapshots = match run {
             Some(snapshot) => vec![snapshot],
@@ -204,10 +226,11 @@ fn explained(plan: &Incremental, schema: &Schema, tables: &Nothing) -> Explained
         let column = |place: usize| tables.schemas.get(&table).map(|schema| schema.field(place).name().clone());
         let mut by: Vec<Lookup> = Vec::new();
         for restricted in &occurrence.restricted_by {
+            let read_whole = restricted.columns.iter().any(|(place, _)| place.is_none());
             let columns = restricted.columns.iter();
             let columns =
                 columns.map(|(place, _)| place.and_then(column).unwrap_or_else(|| "an expression".into())).collect();
-            let lookup = Lookup { columns, affected_keys: restricted.key_set == wanted };
+            let lookup = Lookup { columns, affected_keys: restricted.key_set == wanted, read_whole };
             if !by.contains(&lookup) {
                 by.push(lookup);
             }

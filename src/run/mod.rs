@@ -41,7 +41,7 @@ mod verify;
 
 pub use audit::{Audited, CheckResult};
 pub use changes::{ChangedRow, Changes};
-pub use estimate::Estimate;
+pub use estimate::{Estimate, Expectations, Expected};
 pub use execute::{Progress, RunOptions, Workshop, run};
 pub use explain::{Change, Explained, Explanation, Input, LastRun, Lookup, Read};
 pub use freshness::{Staleness, judge_freshness};

@@ -1,6 +1,13 @@
 //! `smelt explain`: how every model of the reference follows, to the word, and how a run of it went.
 
-use crate::{opening_day::order, python, ran::Ran, shop::Shop, simulated::Simulation, size::by_size};
+use crate::{
+    opening_day::{order, payment},
+    python,
+    ran::Ran,
+    shop::{Shop, named},
+    simulated::Simulation,
+    size::by_size,
+};
 
 const MODELS: [&str; 9] = [
     "dim_date",
@@ -58,7 +65,7 @@ fn a_run_can_be_looked_up_afterwards() {
     assert_eq!((&followed["affected_keys"], &followed["came"]), (&1.into(), &1.into()), "{last:#}");
     let first = &shop.json(["explain", "fact_orders", "--run", "1"])["last_run"];
     assert_eq!(first["report"]["followed"], "made", "{first:#}");
-    shop.smelt(["explain", "fact_orders"]).ok().says("1 affected keys");
+    shop.smelt(["explain", "fact_orders"]).ok().says("1 affected keys (order_id)");
     assert_eq!(shop.fault(2, ["explain", "fact_orders", "--run", "7"]).kind, "Input");
     assert!(shop.fault(2, ["explain", "fact_order"]).message.contains("fact_order"));
 }
@@ -77,14 +84,38 @@ fn a_model_that_cannot_follow_says_what_to_change() {
     shop.smelt(["explain", "takings"]).ok().says("to make it incremental, let it output its GROUP BY");
 }
 
-/// Estimates are of the last run's proportions.
+/// What will be done is the planner's answer; what it takes is judged by the proportions of an earlier run.
 #[test]
-fn a_plan_estimates_what_the_run_will_take() {
+fn a_plan_says_what_the_run_will_do_and_take() {
     let shop = Shop::open();
     shop.land("orders.jsonl", order("o3", "2025-01-05"));
+    shop.write("models/marts/takings.sql", "SELECT COUNT(*) AS orders FROM {{ ref('fact_orders') }}");
+    shop.write("models/marts/takings.yml", "models:\n  - {name: takings, meta: {owner: me}}\n");
     shop.run();
     shop.land("more/orders.jsonl", order("o4", "2025-01-06") + &order("o5", "2025-01-06"));
     let plan = shop.json(["plan"]);
-    let model = plan["models"].as_array().unwrap().iter().find(|model| model["model"] == "fact_orders").unwrap();
-    assert_eq!(model["estimate"]["affected_keys"], 2, "{plan:#}");
+    let facts = named(&plan["models"], "model", "fact_orders");
+    assert_eq!(
+        (&facts["strategy"], &facts["estimate"]["affected_keys"]),
+        (&"incremental".into(), &2.into()),
+        "{plan:#}"
+    );
+    assert!(facts["estimate"]["rows_read"].as_u64().unwrap() > 0, "{plan:#}");
+    assert_eq!(named(&plan["models"], "model", "takings")["strategy"], "whole", "{plan:#}");
+    shop.smelt(["plan"])
+        .ok()
+        .says("gold takings: compute all rows (changed: gold.fact_orders): ")
+        .says("judged by the run of snapshot 2");
+    shop.run();
+
+    // All rows of an entity that is replayed are made anew, so that nothing is known to have changed.
+    shop.edit("contracts/payments.odcs.yaml", "'n/a', ", "");
+    shop.land("again/payments.jsonl", payment("y3", "2025-01-06"));
+    let plan = shop.json(["plan"]);
+    for (model, strategy) in [("fact_payments", "whole"), ("customer_lifetime", "incremental")] {
+        assert_eq!(named(&plan["models"], "model", model)["strategy"], strategy, "{plan:#}");
+    }
+    let report = shop.run();
+    assert!(named(&report["models"], "model", "fact_payments")["followed"]["compared"].is_object(), "{report:#}");
+    assert!(named(&report["models"], "model", "customer_lifetime")["followed"]["compared"].is_null(), "{report:#}");
 }
