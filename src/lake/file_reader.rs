@@ -171,10 +171,13 @@ async fn decoded(
 ) -> Result<Vec<RecordBatch>> {
     let file = &opened.file;
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file.clone(), opened.arrow.clone());
-    let mask = ProjectionMask::columns(
-        builder.parquet_schema(),
-        columns.iter().map(|&column| schema.field(column).name().as_str()),
-    );
+    // Not by names, which would be paths: a column may have a dot in its name.
+    let parquet = builder.parquet_schema();
+    let is_wanted = |leaf: &usize| {
+        let leaf = parquet.column(*leaf);
+        columns.iter().any(|&column| leaf.path().parts() == [schema.field(column).name().as_str()])
+    };
+    let mask = ProjectionMask::leaves(parquet, (0..parquet.num_columns()).filter(is_wanted));
     let wanted = Arc::new(schema.project(columns).map_err(|e| Error::bug("a projection is out of range").cause(e))?);
     let builder = builder.with_projection(mask).with_batch_size(8192);
     let builder = if rows.len() < opened.rows {

@@ -1,5 +1,7 @@
 //! The contracts' quality rules as checks on the cleaned tables.
 
+use std::collections::BTreeSet;
+
 use super::Check;
 use crate::{
     engine::{STAGING, SqlText},
@@ -95,12 +97,14 @@ pub fn waiting(contract: &Contract, project: &Project) -> Option<Check> {
         quoted(&waits.column)
     );
     let source = |table: &String| Relation::Source { schema: STAGING.into(), table: table.clone() };
+    // Rows may wait for others of their own entity.
+    let inputs = BTreeSet::from([source(&contract.table), source(&other.table)]);
     Some(Check {
         name: format!("{}.waiting", contract.entity),
         table: format!("{STAGING}.{}", contract.table),
         owner: contract.owner.clone(),
         severity: Severity::Warn,
-        inputs: vec![source(&contract.table), source(&other.table)],
+        inputs: inputs.into_iter().collect(),
         quick: None,
         claim: None,
         sql: SqlText::made(sql, contract.source.clone(), 0..0),

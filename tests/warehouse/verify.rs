@@ -143,6 +143,32 @@ fn stops_when_asked(shop: &Shop) {
     panic!("no verification was slow enough to be stopped");
 }
 
+/// A dot in a column's name is part of it, and not of a path.
+#[test]
+fn a_column_may_have_a_dot_in_its_name() {
+    let shop = Shop::landed();
+    let carrier = "      - name: carrier\n";
+    shop.edit(
+        "contracts/shipments.odcs.yaml",
+        carrier,
+        &format!("      - name: box.size\n        logicalType: string\n{carrier}"),
+    );
+    let shipment = |id: &str, size: &str| {
+        format!(
+            r#"{{"shipment_id":"{id}","order_id":"o1","box.size":"{size}","shipment_status":"pending","updated_at":"2025-01-05"}}"#
+        )
+    };
+    shop.land("shipments.jsonl", shipment("s3", "L"));
+    shop.run();
+    shop.land("shipments-2.jsonl", shipment("s3", "XL").replace("-05", "-06"));
+    shop.run();
+    assert_eq!(
+        shop.rows(r#"select shipment_id, "box.size" from staging.shipments_cleaned where shipment_id = 'S3'"#),
+        ["S3,XL"]
+    );
+    shop.is_what_raw_gives();
+}
+
 /// What landed, was held or was released since the snapshot is of no account to it.
 #[test]
 fn only_what_the_snapshot_covers_counts() {

@@ -284,13 +284,32 @@ fn read(document: &Document) -> Result<Contract> {
     let settings: ObjectSettings = custom_properties(document, "/schema/0")?;
 
     let mut errors = Vec::new();
+    let names = [("name", Some(&object.name)), ("physicalName", object.physical_name.as_ref())];
+    for (field, value) in names.into_iter().filter_map(|(field, value)| Some((field, value?))) {
+        if !is_table_name(value) {
+            errors.push(
+                document
+                    .error(
+                        &format!("/schema/0/{field}"),
+                        format!("`{value}` cannot be the name of a table and its folder"),
+                    )
+                    .hint("use lower case letters, digits, `_` and `-`, and begin with a letter"),
+            );
+        }
+    }
     let mut columns = Vec::new();
     let mut keys = Vec::new();
     let mut quality = Vec::new();
     for (index, column) in object.properties.iter().enumerate() {
         let pointer = format!("/schema/0/properties/{index}");
-        if columns.iter().any(|known: &ColumnSpec| known.name == column.name) {
-            errors.push(document.error(&pointer, format!("`{name}` has column `{}` twice", column.name)));
+        let same = |known: &&ColumnSpec| known.name.to_lowercase() == column.name.to_lowercase();
+        if let Some(known) = columns.iter().find(same) {
+            let message = if known.name == column.name {
+                format!("`{name}` has column `{}` twice", column.name)
+            } else {
+                format!("columns `{}` and `{}` differ in case alone", known.name, column.name)
+            };
+            errors.push(document.error(&pointer, message));
         }
         if column.name.starts_with('_') {
             errors.push(
@@ -360,6 +379,12 @@ fn read(document: &Document) -> Result<Contract> {
             format!("column `{}` orders the versions of a key, so it must be a timestamp", columns[version].name),
         ));
     }
+    if key.contains(&version) {
+        return Err(document.error(
+            &format!("/schema/0/properties/{version}"),
+            format!("column `{}` orders the versions of a key, so it cannot be part of it", columns[version].name),
+        ));
+    }
     for &index in key.iter().chain([&version]) {
         columns[index].required = true;
     }
@@ -376,7 +401,7 @@ fn read(document: &Document) -> Result<Contract> {
     let freshness = freshness(document, &written.sla_properties)?;
     let table = object.physical_name.clone().unwrap_or_else(|| format!("{}_cleaned", object.name));
     let fingerprint = fingerprint(&table, &spec, settings.history, csv);
-    Ok(Contract {
+    let contract = Contract {
         entity: EntityName(object.name.clone()),
         file: name.to_owned(),
         owner,
@@ -389,7 +414,21 @@ fn read(document: &Document) -> Result<Contract> {
         waits_for: settings.waits_for,
         source: document.file.clone(),
         fingerprint,
-    })
+    };
+    let tables = contract.tables();
+    if let Some(table) = tables.iter().enumerate().find_map(|(at, table)| tables[..at].contains(table).then_some(table))
+    {
+        return Err(document
+            .error("/schema/0/physicalName", format!("`{name}` would write table `{table}` twice"))
+            .hint("give it another `physicalName`"));
+    }
+    Ok(contract)
+}
+
+/// Whether it is spelled the same in SQL, in a URL and on every disk.
+fn is_table_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || matches!(each, '_' | '-'))
 }
 
 fn column_spec(document: &Document, pointer: &str, column: &WrittenColumn) -> Result<ColumnSpec> {
