@@ -29,9 +29,9 @@ use crate::{
     gold::{unaliased, unique_keys},
 };
 
-/// The model as it is followed. Subqueries become joins, and what windows partition by columns. Conditions go down to the rows that they are of: what
-/// does not fulfil them before and after is no change, and tables listed one after the other are joined by some.
-/// Nothing else moves.
+/// The model as it is followed. Subqueries become joins, and what windows partition by columns. Conditions go down to the
+/// rows that they are of: what does not fulfil them before and after is no change, and tables listed one after the other are
+/// joined by some. Nothing else moves.
 ///
 /// As a join, a subquery that should give one row and gives two would no longer be an error: it must be seen to
 /// give one.

@@ -122,11 +122,11 @@ fn a_model_without_end_is_no_case() {
 
 /// How many keys are recomputed for one that changed, at most: little more than was measured, over all
 /// models and over those that have a shape. Values are few here, so that keys meet by chance.
-const MOST_OF_ALL: f64 = 2.0;
-const MOST: [(&str, f64); 3] = [("intersect", 5.0), ("except", 5.0), ("exists", 4.0)];
-const MOST_OF_OTHERS: f64 = 3.0;
+const MOST_OF_ALL: f64 = 2.4;
+const MOST: [(&str, f64); 2] = [("intersect", 5.0), ("except", 5.0)];
+const MOST_OF_OTHERS: f64 = 3.5;
 /// With fewer changed keys chance has too much to say.
-const ENOUGH: usize = 50;
+const ENOUGH: usize = 100;
 
 /// What became of many models.
 #[derive(Default)]
@@ -159,7 +159,7 @@ impl Tally {
 #[test]
 fn hardly_more_is_recomputed_than_changed() {
     let tally = RefCell::new(Tally::default());
-    let mut runner = TestRunner::new(config(200));
+    let mut runner = TestRunner::new(config(800));
     let outcome = runner.run(&(models::model(), data::tables(), data::batches()), |(model, tables, batches)| {
         let shapes: BTreeSet<_> = model.shapes().into_iter().collect();
         for outcome in of_case(follow(&[model], &[], &tables, &batches))? {
@@ -178,7 +178,7 @@ fn hardly_more_is_recomputed_than_changed() {
     assert!(by_shape.len() >= 22, "{by_shape:?}");
     assert!(not_planned * 50 <= followed, "the engine refuses {not_planned} plans, and takes {followed}");
     assert!(whole.values().sum::<usize>() * 4 <= followed, "{followed} are followed; not: {whole:#?}");
-    assert!(total.left_alone * 20 >= total.all, "{} of {} keys could be disturbed", total.left_alone, total.all);
+    assert!(total.left_alone * 10 >= total.all, "{} of {} keys could be disturbed", total.left_alone, total.all);
     assert!(ratio(&total) <= MOST_OF_ALL, "{total:?}");
     for (shape, counts) in by_shape.iter().filter(|(_, counts)| counts.changed >= ENOUGH) {
         let (_, most) = MOST.iter().find(|(known, _)| known == shape).unwrap_or(&("", MOST_OF_OTHERS));

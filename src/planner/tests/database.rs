@@ -198,6 +198,8 @@ pub(super) fn shown(rows: &RecordBatch) -> Vec<Shown> {
 /// What an error says where the engine does not trust a plan of its own: sorts below unions with constant
 /// columns, or below windows over a column that a filter leaves one value.
 pub(super) const REFUSED: &str = "SanityCheckPlan";
+/// The same, of windows that partition by what is computed: not even the model is computed then.
+const UNORDERED: &str = "Expects PARTITION BY expression to be ordered";
 
 /// What an error says of a query that gives more rows than anybody wants to look at one by one: a few joins of everything
 /// with everything do.
@@ -244,7 +246,11 @@ impl Session {
 
     /// The rows of a plan; columns are called c0, c1, ...
     pub(super) async fn rows(&self, plan: &LogicalPlan) -> Result<RecordBatch, String> {
-        let failed = |e: datafusion::error::DataFusionError| format!("{e}\n{}", plan.display_indent());
+        let failed = |e: datafusion::error::DataFusionError| {
+            let text = e.to_string();
+            let refused = if text.contains(UNORDERED) { REFUSED } else { "" };
+            format!("{refused}{text}\n{}", plan.display_indent())
+        };
         let mut stream = engine::run(&self.context, plan.clone()).await.map_err(failed)?;
         let (mut batches, mut rows) = (Vec::<RecordBatch>::new(), 0);
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
